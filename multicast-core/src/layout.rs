@@ -136,7 +136,9 @@ pub enum LayoutError {
         name: String,
     },
     /// The names together are too long for an offer.
-    #[error("the table of {files} files takes {bytes} bytes, the limit is {FILE_TABLE_LIMIT}: fewer files or shorter names are needed")]
+    #[error(
+        "the table of {files} files takes {bytes} bytes, the limit is {FILE_TABLE_LIMIT}: fewer files or shorter names are needed"
+    )]
     FileTable {
         /// How many files.
         files: usize,
@@ -274,7 +276,11 @@ fn check_files(files: &[FileEntry]) -> Result<(), LayoutError> {
     let mut names = std::collections::HashSet::new();
     for file in files {
         let name = &file.name;
-        let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', '\0']) && !name.chars().any(char::is_control);
+        let plain = !name.is_empty()
+            && name != "."
+            && name != ".."
+            && !name.contains(['/', '\\', '\0'])
+            && !name.chars().any(char::is_control);
         if !plain {
             return Err(LayoutError::FileName { name: name.clone() });
         }

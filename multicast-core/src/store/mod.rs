@@ -26,3 +26,8 @@ pub trait Store: Send + Sync {
     /// Everything is verified: syncs it and gives it its final name.
     fn commit(&self) -> Result<(), StoreError>;
 }
+
+/// Why a store cannot take or give bytes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {}

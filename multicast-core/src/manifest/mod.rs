@@ -12,3 +12,17 @@ pub(crate) fn encoded_len(files: &[FileEntry], blocks: u64) -> u64 {
 pub(crate) fn file_table_len(files: &[FileEntry]) -> usize {
     2 + files.iter().map(|f| 8 + 2 + f.name.len()).sum::<usize>()
 }
+
+/// Appends the table of `files` to `out`.
+pub(crate) fn encode_file_table(files: &[FileEntry], out: &mut Vec<u8>) {
+    out.extend((files.len() as u16).to_be_bytes());
+    for f in files {
+        out.extend(f.size.to_be_bytes());
+        out.extend((f.name.len() as u16).to_be_bytes());
+        out.extend(f.name.as_bytes());
+    }
+}
+
+pub(crate) fn decode_file_table(_: &[u8]) -> Result<(Vec<FileEntry>, usize), std::fmt::Error> {
+    Err(std::fmt::Error)
+}

@@ -1,1 +1,678 @@
+//! The sending side of a session as a state machine without I/O.
+//!
+//! The way of the data: reports raise needs ([`need`]) → an order picks the block ([`order`]) →
+//! the pacer says when → [`Sender::poll_transmit`] hands out which symbols to send, as indices; the
+//! driver gathers their bytes from the image. Reports that crossed with symbols are corrected by
+//! the log of what was sent ([`sent_log`]).
 
+mod admission;
+mod event;
+mod need;
+mod order;
+mod polls;
+mod roster;
+mod sent_log;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+pub use admission::StartPolicy;
+pub use event::{
+    ClientSnapshot, ClientState, EndCause, SenderCounters, SenderEvent, SessionSnapshot, StartCause,
+};
+pub use need::SymbolRun;
+pub use order::{Carousel, Order};
+
+use self::need::NeedMap;
+use self::polls::{Mood, Polls};
+use self::roster::Roster;
+use self::sent_log::SentLog;
+use crate::layout::Layout;
+use crate::pace::{Adaptive, Pacer, Rate, WireCost};
+use crate::types::{BlockIndex, ClientId, Instant, Sequence, SessionId, Slot};
+use crate::wire::{
+    Heartbeat, Join, Leave, Offer, Packet, RefuseReason, Refusal, Release, ReleaseReason, Report, SYMBOL_HEADER_LEN,
+    SessionState,
+};
+
+/// Heartbeats that tell the end, so that losing one or two does no harm.
+const FAREWELLS: u32 = 4;
+const FAREWELL_INTERVAL: Duration = Duration::from_millis(15);
+/// A client that has left this many polls unanswered is shown as silent.
+const SILENT_POLLS: u32 = 20;
+const SILENT_TIME: Duration = Duration::from_secs(2);
+/// Polls that must have named a client before its silence counts.
+const FAIR_POLLS: u32 = 3;
+
+/// Terms of a session.
+#[derive(Debug, Clone)]
+pub struct SenderConfig {
+    /// The session's number, at random.
+    pub session: SessionId,
+    /// Name of the image.
+    pub image: String,
+    /// Group and port of the stream.
+    pub group: SocketAddr,
+    /// Where the group's datagrams come from, if that is known.
+    pub source: Option<IpAddr>,
+    /// Clients are to join the group for that source only.
+    pub source_specific: bool,
+    /// The cut of the image.
+    pub layout: Layout,
+    /// BLAKE3 of the encoded manifest.
+    pub manifest_root: [u8; 32],
+    /// Blocks to send before all others of the image.
+    pub priority: Vec<BlockIndex>,
+    /// When to begin.
+    pub start: StartPolicy,
+    /// Clients taken in at the same time.
+    pub max_clients: Option<u32>,
+    /// A client silent for so long is given up.
+    pub silence: Duration,
+    /// Goes on waiting for late clients when all have the image.
+    pub keep_open: bool,
+    /// Rate on the wire; the ceiling where it adapts.
+    pub rate: Rate,
+    /// Bytes that may leave back to back.
+    pub burst: u32,
+    /// Slows when most clients lose.
+    pub adaptive: bool,
+    /// Symbols handed out at once at most.
+    pub batch: u16,
+    /// What a datagram costs on the wire.
+    pub cost: WireCost,
+}
+
+/// Something to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transmit {
+    /// Symbols to the group, each a datagram of its own with consecutive sequence numbers.
+    Symbols {
+        /// Which.
+        run: SymbolRun,
+        /// Number of the first one.
+        sequence: Sequence,
+    },
+    /// One datagram to the group.
+    Group(Vec<u8>),
+    /// One datagram to a client.
+    Client(SocketAddr, Vec<u8>),
+}
+
+/// The sending side of a session.
+///
+/// Whenever something arrived, a deadline passed or a command was given, in this order: `handle_*`
+/// or a command; [`poll_transmit`](Self::poll_transmit) until `None`; [`poll_event`](Self::poll_event)
+/// until `None`; then sleep until [`poll_timeout`](Self::poll_timeout), and call
+/// [`handle_timeout`](Self::handle_timeout) when it has come. `now` must never run backwards.
+pub struct Sender {
+    config: SenderConfig,
+    cost: WireCost,
+    state: SessionState,
+    needs: NeedMap,
+    order: Box<dyn Order>,
+    current: Option<BlockIndex>,
+    log: SentLog,
+    roster: Roster,
+    polls: Polls,
+    pacer: Pacer,
+    adaptive: Option<Adaptive>,
+    /// When the first client that is still here became ready.
+    first_ready: Option<Instant>,
+    ready: u32,
+    outbox: VecDeque<Transmit>,
+    events: VecDeque<SenderEvent>,
+    farewells: u32,
+    counters: SenderCounters,
+    /// Source symbols of each block that were sent before, as a bit a block.
+    begun: crate::bitmap::Bitmap,
+    in_flight: Vec<(BlockIndex, u32)>,
+}
+
+impl Sender {
+    /// A session that waits for its clients from `now` on.
+    pub fn new(config: SenderConfig, now: Instant) -> Self {
+        let head = (0..config.layout.manifest_blocks()).map(BlockIndex).chain(config.priority.iter().copied()).collect();
+        Self::with_order(config, Box::new(Carousel::new(head)), now)
+    }
+
+    /// The same with an order of your own.
+    pub fn with_order(config: SenderConfig, order: Box<dyn Order>, now: Instant) -> Self {
+        let blocks = config.layout.blocks() as usize;
+        Self {
+            cost: config.cost,
+            state: SessionState::Waiting,
+            needs: NeedMap::new(&config.layout),
+            order,
+            current: None,
+            log: SentLog::default(),
+            roster: Roster::default(),
+            polls: Polls::new(),
+            pacer: Pacer::new(config.rate, config.burst, now),
+            adaptive: config.adaptive.then(|| Adaptive::new(config.rate, now)),
+            first_ready: None,
+            ready: 0,
+            outbox: VecDeque::new(),
+            events: VecDeque::new(),
+            farewells: 0,
+            counters: SenderCounters::default(),
+            begun: crate::bitmap::Bitmap::new(blocks),
+            in_flight: Vec::new(),
+            config,
+        }
+    }
+
+    /// What the session is doing.
+    pub fn state(&self) -> SessionState {
+        self.state
+    }
+
+    /// The session is over and everything about it was said.
+    pub fn is_finished(&self) -> bool {
+        self.state == SessionState::Ended && self.farewells >= FAREWELLS && self.outbox.is_empty()
+    }
+
+    /// Bytes on the wire of one symbol's datagram.
+    pub fn symbol_cost(&self) -> u32 {
+        self.cost.of_datagram(SYMBOL_HEADER_LEN + usize::from(self.config.layout.geometry().symbol_size)) as u32
+    }
+
+    /// Begins to send, whatever the thresholds say; nothing happens unless it waits.
+    pub fn start(&mut self, now: Instant) {
+        if self.state == SessionState::Waiting {
+            self.begin(now, StartCause::Command);
+        }
+    }
+
+    /// Stops sending until [`resume`](Self::resume); clients stay.
+    pub fn pause(&mut self) {
+        if matches!(self.state, SessionState::Running | SessionState::Idle) {
+            self.state = SessionState::Paused;
+            self.events.push_back(SenderEvent::Paused);
+            self.polls.restart();
+        }
+    }
+
+    /// Goes on after a pause.
+    pub fn resume(&mut self, now: Instant) {
+        if self.state == SessionState::Paused {
+            self.state = SessionState::Running;
+            self.events.push_back(SenderEvent::Resumed);
+            self.polls.restart();
+            // Nobody is to be given up for what the pause was.
+            for client in self.roster.iter_mut() {
+                client.unanswered = 0;
+                client.heard = client.heard.max(now);
+            }
+        }
+    }
+
+    /// Ends the session at once and releases its clients.
+    pub fn cancel(&mut self, now: Instant) {
+        for slot in 0..self.roster.slots() {
+            if self.roster.get(Slot(slot)).state.is_active() {
+                self.release(Slot(slot), ReleaseReason::Cancelled, "the session was cancelled by its operator");
+            }
+        }
+        self.end(now, EndCause::Cancelled);
+    }
+
+    /// Removes a client for good; false if it is not here.
+    pub fn remove(&mut self, now: Instant, client: ClientId) -> bool {
+        let Some(slot) = self.roster.find(client).filter(|&slot| self.roster.get(slot).state.is_active()) else {
+            return false;
+        };
+        self.release(slot, ReleaseReason::Removed, "removed from the session by its operator");
+        let host = self.roster.get(slot).host.clone();
+        self.events.push_back(SenderEvent::ClientRemoved { client, host });
+        self.depart(now, slot, ClientState::Removed);
+        true
+    }
+
+    /// A datagram came from `from`; what cannot be read or does not belong here is counted and dropped.
+    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        self.counters.feedback_bytes += self.cost.of_datagram(datagram.len());
+        match Packet::decode(datagram) {
+            Ok(Packet::Join(join)) => self.handle_join(now, from, &join),
+            Ok(Packet::Report(report)) if report.session == self.config.session => self.handle_report(now, from, &report),
+            Ok(Packet::Leave(leave)) if leave.session == self.config.session => self.handle_leave(now, &leave),
+            Ok(_) => self.counters.unexpected += 1,
+            Err(_) => self.counters.malformed += 1,
+        }
+        self.advance(now);
+    }
+
+    /// A deadline of [`poll_timeout`](Self::poll_timeout) has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+        if now >= self.next_heartbeat() {
+            self.give_up_silent(now);
+            self.advance(now);
+            self.heartbeat(now);
+        }
+        if let Some(adaptive) = &mut self.adaptive
+            && self.state == SessionState::Running
+            && now >= adaptive.next_update()
+        {
+            let losses = self.roster.iter_mut().filter(|c| c.state == ClientState::Receiving).filter_map(|c| c.link.take_loss());
+            if let Some((rate, median_loss)) = adaptive.update(now, losses) {
+                self.pacer.set_rate(now, rate);
+                self.events.push_back(SenderEvent::RateChanged { rate, median_loss });
+            }
+        }
+    }
+
+    /// The next thing to send now, or `None` until a deadline or an arrival.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        if let Some(transmit) = self.outbox.pop_front() {
+            if let Transmit::Group(payload) | Transmit::Client(_, payload) = &transmit {
+                let bytes = self.cost.of_datagram(payload.len());
+                self.pacer.spend(now, bytes);
+                self.counters.wire_bytes += bytes;
+            }
+            return Some(transmit);
+        }
+        if self.state != SessionState::Running {
+            return None;
+        }
+        let run = self.next_run()?;
+        let bytes = u64::from(run.count) * u64::from(self.symbol_cost());
+        if self.pacer.next(now, bytes) > now {
+            return None;
+        }
+        self.pacer.spend(now, bytes);
+        Some(self.transmit(now, run, bytes))
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) or, for symbols that wait for the pacer,
+    /// [`poll_transmit`](Self::poll_transmit) is to be called next.
+    pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
+        if self.is_finished() {
+            return None;
+        }
+        let mut next = self.next_heartbeat();
+        if self.state == SessionState::Waiting
+            && let Some(deadline) = self.config.start.deadline(self.first_ready)
+        {
+            next = next.min(deadline);
+        }
+        if self.state == SessionState::Running {
+            if let Some(run) = self.next_run() {
+                next = next.min(self.pacer.next(now, u64::from(run.count) * u64::from(self.symbol_cost())));
+            }
+            if let Some(adaptive) = &self.adaptive {
+                next = next.min(adaptive.next_update());
+            }
+        }
+        Some(next.max(now))
+    }
+
+    /// The next event, oldest first.
+    pub fn poll_event(&mut self) -> Option<SenderEvent> {
+        self.events.pop_front()
+    }
+
+    /// What was sent and received so far.
+    pub fn counters(&self) -> &SenderCounters {
+        &self.counters
+    }
+
+    /// Whether `client` is known to have `block`; `None` for an unknown client.
+    pub fn holds(&self, client: ClientId, block: BlockIndex) -> Option<bool> {
+        let holds = &self.roster.get(self.roster.find(client)?).holds;
+        Some(block.index() < holds.len() && holds.get(block.index()))
+    }
+
+    /// A picture of the session.
+    pub fn snapshot(&self, now: Instant) -> SessionSnapshot {
+        let rate = self.pacer.rate();
+        SessionSnapshot {
+            session: self.config.session,
+            image: self.config.image.clone(),
+            state: self.state,
+            blocks: self.config.layout.blocks(),
+            rate,
+            needed_symbols: self.needs.total(),
+            remaining: rate.time_for(self.needs.total() * u64::from(self.symbol_cost())),
+            awaited: self.config.start.threshold().unwrap_or(0),
+            counters: self.counters,
+            clients: self.roster.iter().map(|client| client.snapshot(now)).collect(),
+        }
+    }
+
+    fn handle_join(&mut self, now: Instant, from: SocketAddr, join: &Join<'_>) {
+        if self.state == SessionState::Ended {
+            return;
+        }
+        if let Some(slot) = self.roster.find(join.client) {
+            let client = self.roster.get_mut(slot);
+            match client.state {
+                ClientState::Removed => {
+                    let text = "removed from this session by its operator";
+                    return self.refuse(from, join.client, join.host, RefuseReason::Removed, 0, text);
+                }
+                // The offer was lost, or the client asks again because it hears nothing.
+                ClientState::Joined if client.address == from => {
+                    client.heard_from(now, from);
+                    return self.offer(slot);
+                }
+                _ => {}
+            }
+        }
+        let returns = self.roster.find(join.client).is_some_and(|slot| self.roster.get(slot).state.is_active());
+        if !returns && self.config.max_clients.is_some_and(|max| self.roster.active() >= max) {
+            return self.refuse_full(now, from, join);
+        }
+        let (slot, again) = self.roster.admit(now, join.client, join.host, from, self.config.layout.blocks());
+        self.count_ready(now);
+        self.events.push_back(SenderEvent::ClientJoined {
+            client: join.client,
+            host: join.host.to_owned(),
+            address: from,
+            again,
+        });
+        if self.state == SessionState::Idle {
+            self.state = SessionState::Running;
+        }
+        self.offer(slot);
+        self.polls.restart();
+    }
+
+    fn offer(&mut self, slot: Slot) {
+        let client = self.roster.get(slot);
+        let offer = Offer {
+            session: self.config.session,
+            client: client.id,
+            slot,
+            group: self.config.group,
+            source: self.config.source,
+            source_specific: self.config.source_specific,
+            geometry: *self.config.layout.geometry(),
+            silence_ms: self.config.silence.as_millis() as u32,
+            manifest_root: self.config.manifest_root,
+            image: self.config.image.clone(),
+            files: self.config.layout.files().to_vec(),
+        };
+        let mut payload = Vec::new();
+        offer.encode(&mut payload);
+        self.outbox.push_back(Transmit::Client(client.address, payload));
+    }
+
+    fn refuse_full(&mut self, now: Instant, from: SocketAddr, join: &Join<'_>) {
+        let max = self.config.max_clients.unwrap_or(u32::MAX);
+        let wait = self.snapshot_remaining().clamp(Duration::from_secs(1), Duration::from_secs(3600));
+        let text = format!("full: {max} of {max} clients are in this session, try again in {} s", wait.as_secs());
+        let _ = now;
+        self.refuse(from, join.client, join.host, RefuseReason::Full, wait.as_millis() as u32, &text);
+    }
+
+    fn snapshot_remaining(&self) -> Duration {
+        self.pacer.rate().time_for(self.needs.total() * u64::from(self.symbol_cost()))
+    }
+
+    fn refuse(&mut self, to: SocketAddr, client: ClientId, host: &str, reason: RefuseReason, retry_ms: u32, text: &str) {
+        let mut payload = Vec::new();
+        Refusal::new(client, reason, retry_ms, text).encode(&mut payload);
+        self.outbox.push_back(Transmit::Client(to, payload));
+        self.events.push_back(SenderEvent::ClientRefused {
+            address: to,
+            host: host.to_owned(),
+            reason,
+            text: text.to_owned(),
+        });
+    }
+
+    fn release(&mut self, slot: Slot, reason: ReleaseReason, text: &str) {
+        let client = self.roster.get(slot);
+        let mut payload = Vec::new();
+        Release { session: self.config.session, client: client.id, reason, text }.encode(&mut payload);
+        self.outbox.push_back(Transmit::Client(client.address, payload));
+    }
+
+    fn handle_report(&mut self, now: Instant, from: SocketAddr, report: &Report<'_>) {
+        let Some(slot) = self.roster.find(report.client) else {
+            let mut payload = Vec::new();
+            Refusal::new(report.client, RefuseReason::UnknownSession, 0, "not a client of this session: join again")
+                .encode(&mut payload);
+            self.outbox.push_back(Transmit::Client(from, payload));
+            self.counters.unexpected += 1;
+            return;
+        };
+        self.counters.reports += 1;
+        match self.roster.get(slot).state {
+            ClientState::Complete => return self.release(slot, ReleaseReason::Complete, "complete"),
+            ClientState::GivenUp | ClientState::Left => {
+                return self.release(slot, ReleaseReason::Silent, "given up for its silence: join again");
+            }
+            ClientState::Removed => {
+                return self.release(slot, ReleaseReason::Removed, "removed from the session by its operator");
+            }
+            ClientState::Joined => self.ready(now, slot, report.verified),
+            ClientState::Receiving | ClientState::Silent => {}
+        }
+        self.roster.get_mut(slot).heard_report(now, from, report);
+        if report.complete {
+            self.complete(now, slot);
+        } else {
+            self.learn(slot, report);
+        }
+    }
+
+    /// The client hears the group: it counts for the threshold.
+    fn ready(&mut self, now: Instant, slot: Slot, held: u32) {
+        self.roster.set_state(slot, ClientState::Receiving, now);
+        let client = self.roster.get(slot);
+        self.events.push_back(SenderEvent::ClientReady { client: client.id, host: client.host.clone(), held });
+        self.count_ready(now);
+    }
+
+    fn count_ready(&mut self, now: Instant) {
+        self.ready = self.roster.iter().filter(|c| c.state.is_active() && c.state != ClientState::Joined).count() as u32;
+        self.first_ready = (self.ready > 0).then(|| self.first_ready.unwrap_or(now));
+    }
+
+    fn complete(&mut self, now: Instant, slot: Slot) {
+        let blocks = self.config.layout.blocks();
+        let client = self.roster.get_mut(slot);
+        client.holds.set_range(0..blocks as usize);
+        client.verified = blocks;
+        let seconds = (now - client.joined).as_secs_f64();
+        self.events.push_back(SenderEvent::ClientComplete { client: client.id, host: client.host.clone(), seconds });
+        self.roster.set_state(slot, ClientState::Complete, now);
+        self.release(slot, ReleaseReason::Complete, "complete");
+        self.polls.progress();
+    }
+
+    /// Takes from a report what the client lacks; what is still under way to it is not asked for twice.
+    fn learn(&mut self, slot: Slot, report: &Report<'_>) {
+        let blocks = self.config.layout.blocks();
+        if report.to.0 > blocks {
+            self.counters.malformed += 1;
+            return;
+        }
+        if !self.log.since(report.as_of, &mut self.in_flight) {
+            self.counters.stale_reports += 1;
+            return;
+        }
+        let before = self.needs.total();
+        let mut in_flight = self.in_flight.iter().peekable();
+        for run in report.runs() {
+            let range = run.blocks.start as usize..run.blocks.end as usize;
+            let holds = &mut self.roster.get_mut(slot).holds;
+            if run.deficit == 0 {
+                holds.set_range(range);
+                continue;
+            }
+            holds.clear_range(range);
+            for block in run.blocks {
+                while in_flight.next_if(|(sent, _)| sent.0 < block).is_some() {}
+                let under_way = in_flight.peek().filter(|(sent, _)| sent.0 == block).map_or(0, |(_, count)| *count);
+                let lacks = u32::from(run.deficit.min(self.needs.symbols_of(BlockIndex(block))));
+                if lacks > under_way {
+                    self.needs.raise(BlockIndex(block), (lacks - under_way) as u16);
+                }
+            }
+        }
+        if self.needs.total() != before {
+            self.polls.progress();
+        }
+    }
+
+    fn handle_leave(&mut self, now: Instant, leave: &Leave<'_>) {
+        let Some(slot) = self.roster.find(leave.client).filter(|&slot| self.roster.get(slot).state.is_active()) else {
+            self.counters.unexpected += 1;
+            return;
+        };
+        self.events.push_back(SenderEvent::ClientLeft {
+            client: leave.client,
+            host: self.roster.get(slot).host.clone(),
+            reason: leave.reason,
+            text: leave.text.to_owned(),
+        });
+        self.depart(now, slot, ClientState::Left);
+    }
+
+    /// A client goes without the image: what only it needed must not be sent.
+    fn depart(&mut self, now: Instant, slot: Slot, state: ClientState) {
+        self.roster.set_state(slot, state, now);
+        self.count_ready(now);
+        self.needs.forget();
+        self.current = None;
+        self.polls.restart();
+    }
+
+    fn give_up_silent(&mut self, now: Instant) {
+        if matches!(self.state, SessionState::Paused | SessionState::Ended) {
+            return;
+        }
+        for slot in (0..self.roster.slots()).map(Slot) {
+            let client = self.roster.get_mut(slot);
+            if !client.state.is_active() {
+                continue;
+            }
+            let silent = now - client.heard;
+            if client.state == ClientState::Receiving && silent > SILENT_TIME && client.unanswered > SILENT_POLLS {
+                client.state = ClientState::Silent;
+            }
+            if silent > self.config.silence && client.unanswered >= FAIR_POLLS {
+                let (client, host) = (client.id, client.host.clone());
+                let silent_seconds = silent.as_secs_f64();
+                self.events.push_back(SenderEvent::ClientGivenUp { client, host, silent_seconds });
+                self.depart(now, slot, ClientState::GivenUp);
+            }
+        }
+    }
+
+    /// Moves the session on: starts it, lets it rest or ends it.
+    fn advance(&mut self, now: Instant) {
+        match self.state {
+            SessionState::Waiting => {
+                if let Some(cause) = self.config.start.due(now, self.ready, self.first_ready) {
+                    self.begin(now, cause);
+                }
+            }
+            SessionState::Running if self.roster.active() == 0 && self.roster.slots() > 0 => {
+                if self.config.keep_open {
+                    self.state = SessionState::Idle;
+                } else {
+                    self.end(now, EndCause::Finished);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, now: Instant, cause: StartCause) {
+        self.state = SessionState::Running;
+        self.events.push_back(SenderEvent::Started { clients: self.ready, cause });
+        self.pacer.reset(now);
+        self.polls.restart();
+    }
+
+    fn end(&mut self, now: Instant, cause: EndCause) {
+        if self.state != SessionState::Ended {
+            self.state = SessionState::Ended;
+            self.events.push_back(SenderEvent::Ended { cause });
+            self.heartbeat(now);
+        }
+    }
+
+    fn mood(&self) -> Mood {
+        match self.state {
+            SessionState::Running if self.needs.total() > 0 => Mood::Busy,
+            SessionState::Running => Mood::Dry,
+            _ => Mood::Quiet,
+        }
+    }
+
+    fn next_heartbeat(&self) -> Instant {
+        match self.state {
+            SessionState::Ended => self.polls.last() + FAREWELL_INTERVAL,
+            _ => self.polls.next(self.mood()),
+        }
+    }
+
+    fn heartbeat(&mut self, now: Instant) {
+        if self.state == SessionState::Ended {
+            if self.farewells >= FAREWELLS {
+                return;
+            }
+            self.farewells += 1;
+        }
+        let poll = self.polls.poll(now, self.mood(), &mut self.roster, self.pacer.rate());
+        let starts_in = self.config.start.deadline(self.first_ready).map(|at| (at - now).as_millis() as u32);
+        let heartbeat = Heartbeat {
+            session: self.config.session,
+            sequence: self.log.next(),
+            poll,
+            state: self.state,
+            clients: self.roster.active() + self.roster.complete(),
+            complete: self.roster.complete(),
+            awaited: self.config.start.threshold().unwrap_or(0),
+            starts_in_ms: starts_in,
+            rate_kbit: (self.pacer.rate().bits_per_second() / 1000) as u32,
+        };
+        let mut payload = Vec::new();
+        heartbeat.encode(&mut payload);
+        self.outbox.push_back(Transmit::Group(payload));
+        self.counters.heartbeats += 1;
+    }
+
+    /// What goes out next if the pacer lets it.
+    fn next_run(&mut self) -> Option<SymbolRun> {
+        if self.needs.total() == 0 {
+            return None;
+        }
+        let block = match self.current.filter(|&block| self.needs.of(block) > 0) {
+            Some(block) => block,
+            None => {
+                let block = match self.needs.next_repair() {
+                    Some(block) => block,
+                    None => self.order.next(self.needs.carousel())?,
+                };
+                self.needs.begin(block);
+                self.current = Some(block);
+                block
+            }
+        };
+        Some(self.needs.peek(block, self.config.batch))
+    }
+
+    fn transmit(&mut self, now: Instant, run: SymbolRun, bytes: u64) -> Transmit {
+        let sequence = self.log.next();
+        self.needs.sent(run);
+        self.log.push(now, run.block, run.count.into());
+        self.counters.symbols += u64::from(run.count);
+        self.counters.wire_bytes += bytes;
+        let symbols = self.needs.symbols_of(run.block);
+        if run.first.0 >= symbols {
+            self.counters.parity_symbols += u64::from(run.count);
+        } else if self.begun.get(run.block.index()) {
+            self.counters.resent_symbols += u64::from(run.count);
+        } else if run.first.0 + run.count >= symbols {
+            self.begun.set(run.block.index());
+        }
+        Transmit::Symbols { run, sequence }
+    }
+}

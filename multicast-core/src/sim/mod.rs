@@ -1,1 +1,15 @@
+//! A room full of machines in virtual time: the real sender and receivers over a simulated network.
+//!
+//! Everything is decided by one seed, so that a run repeats to the last datagram.
 
+mod bound;
+mod client;
+mod link;
+mod room;
+mod source;
+mod store;
+
+pub use bound::coded_repair;
+pub use link::LinkModel;
+pub use room::{Room, RoomConfig, RoomFigures};
+pub use store::SharedStore;

@@ -1,0 +1,298 @@
+//! The image that is being received: symbols in, jobs out, deficits told.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use super::blocks::{BlockTable, Intake};
+use super::event::{ReceiverCounters, ReceiverError, ReceiverEvent};
+use super::job::{Job, JobDone, shape};
+use crate::codec::ErasureCodec;
+use crate::layout::{BlockSource, BlockSpan, Layout};
+use crate::manifest::Manifest;
+use crate::store::{Store, StoreError};
+use crate::types::BlockIndex;
+use crate::wire::{RunEncoder, Symbol};
+
+/// Segments of one receive buffer at most, so that a run of symbols is written by one call.
+const GATHER: usize = 64;
+
+/// All that a receiver knows of the image.
+pub(super) struct ImageState {
+    pub(super) layout: Layout,
+    pub(super) root: [u8; 32],
+    blocks: BlockTable,
+    manifest: Option<Manifest>,
+    /// The manifest's bytes, filled up to whole symbols.
+    encoded: Vec<u8>,
+    coder: Box<dyn ErasureCodec>,
+    pub(super) verified_bytes: u64,
+    /// The span of the last symbol: symbols of one block come together.
+    last_span: Option<BlockSpan>,
+    /// Where the next report goes on.
+    cursor: u32,
+}
+
+/// Neighbouring source symbols of one block that wait to be written together.
+struct Gather<'a> {
+    span: BlockSpan,
+    first: u16,
+    slices: Vec<IoSlice<'a>>,
+}
+
+impl ImageState {
+    pub(super) fn new(layout: Layout, root: [u8; 32], pool_limit: usize) -> Self {
+        let symbol = u64::from(layout.geometry().symbol_size);
+        let encoded = vec![0; (layout.manifest_len().div_ceil(symbol) * symbol) as usize];
+        Self {
+            blocks: BlockTable::new(layout.blocks(), pool_limit),
+            manifest: None,
+            encoded,
+            coder: layout.geometry().codec.coder(),
+            verified_bytes: 0,
+            last_span: None,
+            cursor: 0,
+            layout,
+            root,
+        }
+    }
+
+    /// Takes the manifest and the verified blocks that an earlier run left.
+    pub(super) fn resume(&mut self, manifest: Manifest, held: impl Iterator<Item = BlockIndex>) {
+        for block in (0..self.layout.manifest_blocks()).map(BlockIndex) {
+            self.blocks.set_held(block);
+        }
+        for block in held {
+            if let Some(span) = self.layout.block(block).filter(|span| span.source != BlockSource::Manifest) {
+                self.blocks.set_held(block);
+                self.verified_bytes += u64::from(span.len);
+            }
+        }
+        self.manifest = Some(manifest);
+    }
+
+    pub(super) fn verified(&self) -> u32 {
+        self.blocks.held()
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.blocks.is_full()
+    }
+
+    /// Takes symbols in the order in which they came and writes what is new to the store.
+    pub(super) fn take<'a>(
+        &mut self,
+        symbols: impl Iterator<Item = Symbol<'a>>,
+        store: &dyn Store,
+        jobs: &mut VecDeque<Job>,
+        counters: &mut ReceiverCounters,
+        events: &mut VecDeque<ReceiverEvent>,
+    ) -> Result<(), ReceiverError> {
+        let window = store.window();
+        let mut gather: Option<Gather<'a>> = None;
+        for symbol in symbols {
+            let Some(span) = self.span_of(&symbol) else {
+                counters.malformed += 1;
+                continue;
+            };
+            if span.source == BlockSource::Manifest {
+                self.take_manifest(&span, &symbol, counters, events, jobs)?;
+                continue;
+            }
+            if !window.contains(&symbol.block) {
+                counters.beyond_window += 1;
+                continue;
+            }
+            let source = symbol.symbol.0 < span.symbols;
+            if source && self.blocks.wants(&span, symbol.symbol) {
+                let fits = gather.as_ref().is_some_and(|g| {
+                    g.span.block == symbol.block
+                        && usize::from(g.first) + g.slices.len() == symbol.symbol.index()
+                        && g.slices.len() < GATHER
+                });
+                if !fits {
+                    self.write(gather.take(), store)?;
+                }
+                let start = symbol.symbol.index() * symbol.payload.len();
+                let len = symbol.payload.len().min(span.len as usize - start);
+                gather
+                    .get_or_insert_with(|| Gather { span, first: symbol.symbol.0, slices: Vec::with_capacity(GATHER) })
+                    .slices
+                    .push(IoSlice::new(&symbol.payload[..len]));
+            }
+            match self.blocks.take(&span, symbol.symbol, symbol.payload) {
+                Intake::New => {}
+                Intake::Useless => counters.useless_symbols += 1,
+                Intake::NoRoom => counters.pool_full += 1,
+                Intake::Ready => {
+                    self.write(gather.take(), store)?;
+                    jobs.extend(self.check(&span, counters));
+                }
+            }
+        }
+        Ok(self.write(gather, store)?)
+    }
+
+    /// Takes what came of a job.
+    pub(super) fn handle_job(
+        &mut self,
+        done: JobDone,
+        jobs: &mut VecDeque<Job>,
+        counters: &mut ReceiverCounters,
+        events: &mut VecDeque<ReceiverEvent>,
+    ) {
+        match done {
+            JobDone::Hashed { block, hash } => match &self.manifest {
+                Some(_) => self.compare(block, hash, jobs, counters, events),
+                None => self.blocks.set_hashed(block, hash),
+            },
+            JobDone::Damaged { block } => self.damaged(block, counters, events),
+            JobDone::Kept | JobDone::Finished | JobDone::Failed(_) => {}
+        }
+    }
+
+    /// What is lacking, from where the last report ended, in at most `limit` bytes.
+    pub(super) fn report(&mut self, window_end: u32, limit: usize) -> (BlockIndex, BlockIndex, Vec<u8>) {
+        let end = self.blocks.len().min(window_end.max(self.layout.manifest_blocks()));
+        // Before the first gap there is nothing to tell but that.
+        let from = if self.cursor == 0 || self.cursor >= end { 0 } else { self.cursor };
+        let low = self.blocks.low().clamp(from, end);
+        let mut runs = RunEncoder::new(BlockIndex(from), limit);
+        runs.push(low - from, 0);
+        let full = self.layout.geometry().block_symbols;
+        for block in low..end {
+            let mut deficit = self.blocks.deficit(block, full);
+            if deficit == full {
+                deficit = self.layout.symbols_of(BlockIndex(block));
+            } else if deficit > 0 && self.layout.symbols_of(BlockIndex(block)) != full {
+                deficit = self.blocks.deficit(block, self.layout.symbols_of(BlockIndex(block)));
+            }
+            if !runs.push(1, deficit) {
+                break;
+            }
+        }
+        let (from, to, runs) = runs.finish();
+        self.cursor = if to.0 >= end { 0 } else { to.0 };
+        (from, to, runs)
+    }
+
+    fn span_of(&mut self, symbol: &Symbol<'_>) -> Option<BlockSpan> {
+        let span = match self.last_span {
+            Some(span) if span.block == symbol.block => span,
+            _ => self.layout.block(symbol.block)?,
+        };
+        self.last_span = Some(span);
+        let geometry = self.layout.geometry();
+        let known = usize::from(span.symbols) + usize::from(geometry.parity_symbols);
+        (symbol.symbol.index() < known && symbol.payload.len() == usize::from(geometry.symbol_size)).then_some(span)
+    }
+
+    fn write(&self, gather: Option<Gather<'_>>, store: &dyn Store) -> Result<(), StoreError> {
+        let Some(gather) = gather else { return Ok(()) };
+        let BlockSource::File(file) = gather.span.source else { return Ok(()) };
+        let within = u64::from(gather.first) * u64::from(self.layout.geometry().symbol_size);
+        store.write(file, gather.span.offset + within, &gather.slices)
+    }
+
+    fn check(&mut self, span: &BlockSpan, counters: &mut ReceiverCounters) -> Option<Job> {
+        let partial = self.blocks.check(span.block)?;
+        if partial.is_whole() {
+            return Some(Job::Hash { span: *span });
+        }
+        counters.decoded_blocks += 1;
+        let (present, parity) = partial.into_parts();
+        Some(Job::Rebuild { span: *span, present, parity })
+    }
+
+    fn compare(
+        &mut self,
+        block: BlockIndex,
+        hash: [u8; 32],
+        jobs: &mut VecDeque<Job>,
+        counters: &mut ReceiverCounters,
+        events: &mut VecDeque<ReceiverEvent>,
+    ) {
+        let expected = self.manifest.as_ref().and_then(|manifest| manifest.hash_of(block));
+        let Some(span) = self.layout.block(block).filter(|_| expected.is_some_and(|e| e.0 == hash)) else {
+            return self.damaged(block, counters, events);
+        };
+        self.blocks.set_held(block);
+        self.verified_bytes += u64::from(span.len);
+        jobs.push_back(Job::Keep { span });
+    }
+
+    fn damaged(&mut self, block: BlockIndex, counters: &mut ReceiverCounters, events: &mut VecDeque<ReceiverEvent>) {
+        counters.damaged_blocks += 1;
+        self.blocks.reset(block);
+        events.push_back(ReceiverEvent::BlockDamaged { block });
+    }
+
+    fn take_manifest(
+        &mut self,
+        span: &BlockSpan,
+        symbol: &Symbol<'_>,
+        counters: &mut ReceiverCounters,
+        events: &mut VecDeque<ReceiverEvent>,
+        jobs: &mut VecDeque<Job>,
+    ) -> Result<(), ReceiverError> {
+        let size = symbol.payload.len();
+        let start = span.offset as usize;
+        if symbol.symbol.0 < span.symbols && self.blocks.wants(span, symbol.symbol) {
+            let at = start + symbol.symbol.index() * size;
+            self.encoded[at..at + size].copy_from_slice(symbol.payload);
+        }
+        match self.blocks.take(span, symbol.symbol, symbol.payload) {
+            Intake::New => return Ok(()),
+            Intake::Useless => {
+                counters.useless_symbols += 1;
+                return Ok(());
+            }
+            Intake::NoRoom => {
+                counters.pool_full += 1;
+                return Ok(());
+            }
+            Intake::Ready => {}
+        }
+        let Some(partial) = self.blocks.check(span.block) else { return Ok(()) };
+        if !partial.is_whole() {
+            let (present, parity) = partial.into_parts();
+            let block = &mut self.encoded[start..start + usize::from(span.symbols) * size];
+            if self.coder.decode(shape(self.layout.geometry(), span), block, &present, &parity).is_err() {
+                self.damaged(span.block, counters, events);
+                return Ok(());
+            }
+            counters.decoded_blocks += 1;
+        }
+        self.blocks.set_held(span.block);
+        self.check_manifest(jobs, counters, events)
+    }
+
+    /// If all blocks of the manifest are here: it must be the one that the offer promised.
+    fn check_manifest(
+        &mut self,
+        jobs: &mut VecDeque<Job>,
+        counters: &mut ReceiverCounters,
+        events: &mut VecDeque<ReceiverEvent>,
+    ) -> Result<(), ReceiverError> {
+        let blocks = self.layout.manifest_blocks();
+        if self.blocks.low() < blocks {
+            return Ok(());
+        }
+        let encoded = &self.encoded[..self.layout.manifest_len() as usize];
+        if *blake3::hash(encoded).as_bytes() != self.root {
+            for block in (0..blocks).map(BlockIndex) {
+                self.damaged(block, counters, events);
+            }
+            return Ok(());
+        }
+        let manifest = Manifest::decode(encoded)?;
+        if *manifest.layout() != self.layout {
+            return Err(ReceiverError::ManifestMismatch);
+        }
+        self.manifest = Some(manifest);
+        events.push_back(ReceiverEvent::ManifestVerified { encoded: encoded.to_vec() });
+        for (block, hash) in self.blocks.hashed() {
+            self.compare(block, hash, jobs, counters, events);
+        }
+        Ok(())
+    }
+}

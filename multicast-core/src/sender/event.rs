@@ -1,0 +1,232 @@
+//! What a session tells: events as they happen, and a picture on request.
+//!
+//! Logs, the live view and NDJSON are all made from these.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::pace::Rate;
+use crate::types::{ClientId, SessionId};
+use crate::wire::{LeaveReason, RefuseReason, SessionState};
+
+/// Something happened in a session.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(tag = "event", rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum SenderEvent {
+    /// A client was admitted.
+    ClientJoined {
+        /// Who.
+        client: ClientId,
+        /// Its host name.
+        host: String,
+        /// Where it reports from.
+        address: SocketAddr,
+        /// It was here before: it crashed, lost the session or was given up.
+        again: bool,
+    },
+    /// A client hears the group and has told what it holds.
+    ClientReady {
+        /// Who.
+        client: ClientId,
+        /// Its host name.
+        host: String,
+        /// Blocks that it holds already.
+        held: u32,
+    },
+    /// A client was not admitted.
+    ClientRefused {
+        /// Where it asked from.
+        address: SocketAddr,
+        /// Its host name, if it could be read.
+        host: String,
+        /// Why.
+        reason: RefuseReason,
+        /// The same in words.
+        text: String,
+    },
+    /// A client has everything, verified and stored.
+    ClientComplete {
+        /// Who.
+        client: ClientId,
+        /// Its host name.
+        host: String,
+        /// Seconds since it joined.
+        seconds: f64,
+    },
+    /// A client went without the whole image.
+    ClientLeft {
+        /// Who.
+        client: ClientId,
+        /// Its host name.
+        host: String,
+        /// Why.
+        reason: LeaveReason,
+        /// The same in its own words.
+        text: String,
+    },
+    /// A client was silent for too long; the session goes on without it.
+    ClientGivenUp {
+        /// Who.
+        client: ClientId,
+        /// Its host name.
+        host: String,
+        /// Seconds since it was last heard.
+        silent_seconds: f64,
+    },
+    /// The operator removed a client.
+    ClientRemoved {
+        /// Who.
+        client: ClientId,
+        /// Its host name.
+        host: String,
+    },
+    /// The first symbol is about to go out.
+    Started {
+        /// Clients at that moment.
+        clients: u32,
+        /// Which threshold it was.
+        cause: StartCause,
+    },
+    /// The operator paused the session.
+    Paused,
+    /// The operator resumed the session.
+    Resumed,
+    /// The adaptive rate changed.
+    RateChanged {
+        /// Bits per second on the wire from now on.
+        rate: Rate,
+        /// Loss of the median client that led to it, 0 to 1.
+        median_loss: f64,
+    },
+    /// The session is over.
+    Ended {
+        /// Why.
+        cause: EndCause,
+    },
+}
+
+/// What started a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum StartCause {
+    /// As many clients as asked for are there.
+    Clients,
+    /// The first client has waited for as long as asked for.
+    Wait,
+    /// The operator's command.
+    Command,
+}
+
+/// What ended a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum EndCause {
+    /// Every client has the image, has left or was given up.
+    Finished,
+    /// The operator cancelled it.
+    Cancelled,
+}
+
+/// Where a client stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum ClientState {
+    /// Admitted, but has not yet told that it hears the group.
+    Joined,
+    /// Takes part.
+    Receiving,
+    /// Takes part, but has not answered lately.
+    Silent,
+    /// Has everything.
+    Complete,
+    /// Went by itself.
+    Left,
+    /// Was silent for too long.
+    GivenUp,
+    /// Was removed by the operator.
+    Removed,
+}
+
+impl ClientState {
+    /// The session still has to care for it.
+    pub fn is_active(self) -> bool {
+        matches!(self, Self::Joined | Self::Receiving | Self::Silent)
+    }
+}
+
+/// One client, as the session knows it.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct ClientSnapshot {
+    /// Who.
+    pub client: ClientId,
+    /// Its host name.
+    pub host: String,
+    /// Where it reports from.
+    pub address: SocketAddr,
+    /// Where it stands.
+    pub state: ClientState,
+    /// Blocks that it has verified.
+    pub verified: u32,
+    /// Symbols a second that reached it lately.
+    pub symbols_per_second: f64,
+    /// Part of the symbols sent lately that did not reach it, 0 to 1.
+    pub loss: f64,
+    /// Datagrams that its own socket dropped.
+    pub dropped: u32,
+    /// Seconds since it joined; for a complete one until it was complete.
+    pub seconds: f64,
+}
+
+/// A session at one moment.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct SessionSnapshot {
+    /// The session.
+    pub session: SessionId,
+    /// Name of the image.
+    pub image: String,
+    /// What it is doing.
+    pub state: SessionState,
+    /// Blocks of the stream, the manifest's included.
+    pub blocks: u32,
+    /// Rate on the wire.
+    pub rate: Rate,
+    /// Symbols known to be needed yet.
+    pub needed_symbols: u64,
+    /// Time that these take at this rate.
+    pub remaining: Duration,
+    /// Clients waited for, 0 without such a threshold.
+    pub awaited: u32,
+    /// What was sent and received so far.
+    pub counters: SenderCounters,
+    /// Everyone who was ever admitted, by slot.
+    pub clients: Vec<ClientSnapshot>,
+}
+
+/// What a session sent, received and dropped so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct SenderCounters {
+    /// Symbols sent.
+    pub symbols: u64,
+    /// Of these parity.
+    pub parity_symbols: u64,
+    /// Of these source symbols that had been sent before.
+    pub resent_symbols: u64,
+    /// Bytes on the wire of everything sent, headers counted.
+    pub wire_bytes: u64,
+    /// Heartbeats sent.
+    pub heartbeats: u64,
+    /// Reports received.
+    pub reports: u64,
+    /// Bytes on the wire of everything received, headers counted.
+    pub feedback_bytes: u64,
+    /// Reports that looked too far back, or ahead, to act upon.
+    pub stale_reports: u64,
+    /// Datagrams that could not be read.
+    pub malformed: u64,
+    /// Well-formed datagrams that nobody expected here.
+    pub unexpected: u64,
+}

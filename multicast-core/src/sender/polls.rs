@@ -1,0 +1,128 @@
+//! Who is asked to report, and when: the number of reports a second is set here, not suffered.
+
+use std::time::Duration;
+
+use super::roster::Roster;
+use crate::pace::Rate;
+use crate::types::{Instant, Slot};
+use crate::wire::Poll;
+
+/// Answers in a millisecond at most: 2,000 in 100 ms.
+pub(super) const REPORTS_PER_MS: u32 = 20;
+
+/// Bytes on the wire of a usual report, for the budget.
+const REPORT_COST: u64 = 140;
+
+/// Part of the stream's rate that reports may take: 1/250.
+const FEEDBACK_SHARE: u64 = 250;
+
+/// While symbols go out.
+const BUSY_INTERVAL: Duration = Duration::from_millis(25);
+/// While there is nothing to send but clients lack something: the first poll, and the slowest.
+const DRY_INTERVAL: Duration = Duration::from_millis(4);
+const DRY_INTERVAL_MAX: Duration = Duration::from_millis(200);
+/// While waiting for clients, paused or idle.
+const QUIET_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How busy the session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mood {
+    /// Symbols go out.
+    Busy,
+    /// Nothing is known to be needed, but clients are incomplete.
+    Dry,
+    /// Nothing goes out for now.
+    Quiet,
+}
+
+/// The rhythm of heartbeats and the round of polls.
+#[derive(Debug)]
+pub(super) struct Polls {
+    number: u32,
+    cursor: u32,
+    last: Option<Instant>,
+    dry_interval: Duration,
+    /// Answers of the last poll may still come until then.
+    answers_until: Instant,
+}
+
+impl Polls {
+    pub(super) fn new() -> Self {
+        Self { number: 0, cursor: 0, last: None, dry_interval: DRY_INTERVAL, answers_until: Instant::ZERO }
+    }
+
+    /// When the next heartbeat is due.
+    pub(super) fn next(&self, mood: Mood) -> Instant {
+        let Some(last) = self.last else { return Instant::ZERO };
+        match mood {
+            Mood::Busy => last + BUSY_INTERVAL,
+            Mood::Dry => (last + self.dry_interval).max(self.answers_until),
+            Mood::Quiet => last + QUIET_INTERVAL,
+        }
+    }
+
+    /// When the last heartbeat went out.
+    pub(super) fn last(&self) -> Instant {
+        self.last.unwrap_or(Instant::ZERO)
+    }
+
+    /// A report told something new: while dry, ask again soon.
+    pub(super) fn progress(&mut self) {
+        self.dry_interval = DRY_INTERVAL;
+    }
+
+    /// Everybody is to be asked at once, whatever the rhythm: needs were forgotten.
+    pub(super) fn restart(&mut self) {
+        self.last = None;
+        self.progress();
+    }
+
+    /// Composes the poll of the heartbeat that goes out now.
+    pub(super) fn poll(&mut self, now: Instant, mood: Mood, roster: &mut Roster, rate: Rate) -> Poll {
+        let interval = match mood {
+            Mood::Busy => BUSY_INTERVAL,
+            Mood::Dry => self.dry_interval,
+            Mood::Quiet => QUIET_INTERVAL,
+        };
+        self.last = Some(now);
+        self.number = self.number.wrapping_add(1).max(1);
+        let (first, count, asked) = self.next_slots(roster, budget(interval, mood, rate));
+        if mood != Mood::Dry {
+            self.progress();
+        } else if first + count == roster.slots() {
+            // A whole round: if it brings nothing new, the next one may take its time.
+            self.dry_interval = (self.dry_interval * 2).min(DRY_INTERVAL_MAX);
+        }
+        let spread_ms = (asked / REPORTS_PER_MS).min(u16::MAX.into()) as u16;
+        self.answers_until = now + Duration::from_millis(spread_ms.into());
+        for slot in first..first + count {
+            let client = roster.get_mut(Slot(slot));
+            client.unanswered = client.unanswered.saturating_add(1);
+        }
+        Poll { number: self.number, first: Slot(first), count, spread_ms }
+    }
+
+    /// The next slots that hold at most `budget` active clients: first, count and active ones.
+    fn next_slots(&mut self, roster: &Roster, budget: u32) -> (u32, u32, u32) {
+        let slots = roster.slots();
+        if roster.active() <= budget {
+            return (0, slots, roster.active());
+        }
+        let first = if self.cursor < slots { self.cursor } else { 0 };
+        let (mut end, mut asked) = (first, 0);
+        while end < slots && asked < budget {
+            asked += u32::from(roster.get(Slot(end)).state.is_active());
+            end += 1;
+        }
+        self.cursor = end;
+        (first, end - first, asked)
+    }
+}
+
+/// Reports that a poll may ask for. While the stream rests, its rate is no measure.
+fn budget(interval: Duration, mood: Mood, rate: Rate) -> u32 {
+    let by_time = interval.as_millis() as u64 * u64::from(REPORTS_PER_MS);
+    let by_rate = rate.bytes_in(interval) / FEEDBACK_SHARE / REPORT_COST;
+    let budget = if mood == Mood::Busy { by_rate.clamp(1, by_time) } else { by_time };
+    budget as u32
+}

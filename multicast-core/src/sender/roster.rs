@@ -1,0 +1,193 @@
+//! The clients of a session, by slot and by id.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::event::{ClientSnapshot, ClientState};
+use crate::bitmap::Bitmap;
+use crate::types::{ClientId, Instant, Sequence, Slot};
+use crate::wire::Report;
+
+/// One client.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) id: ClientId,
+    pub(super) host: String,
+    pub(super) address: SocketAddr,
+    pub(super) state: ClientState,
+    /// Blocks that it has, the manifest's included.
+    pub(super) holds: Bitmap,
+    pub(super) verified: u32,
+    pub(super) joined: Instant,
+    pub(super) ended: Option<Instant>,
+    pub(super) heard: Instant,
+    /// Polls that named it since it was last heard.
+    pub(super) unanswered: u32,
+    pub(super) dropped: u32,
+    pub(super) link: LinkMeter,
+}
+
+/// Loss and rate of a client's path, from the counters in its reports.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LinkMeter {
+    base: Option<(Instant, Sequence, u32)>,
+    /// Loss since it was last taken for the adaptive rate.
+    window: (u64, u64),
+    pub(super) loss: f64,
+    pub(super) symbols_per_second: f64,
+}
+
+/// Shorter intervals than this are too noisy to tell a loss.
+const METER_INTERVAL: Duration = Duration::from_millis(200);
+
+impl LinkMeter {
+    fn update(&mut self, now: Instant, as_of: Sequence, received: u32) {
+        let Some((since, from, had)) = self.base else {
+            self.base = Some((now, as_of, received));
+            return;
+        };
+        let elapsed = now - since;
+        if elapsed < METER_INTERVAL {
+            return;
+        }
+        let sent = as_of.since(from);
+        let got = received.wrapping_sub(had);
+        if sent < 0 || got > sent.unsigned_abs() + 10_000 {
+            // Counters that run backwards: the client began anew.
+            self.base = Some((now, as_of, received));
+            return;
+        }
+        self.symbols_per_second = f64::from(got) / elapsed.as_secs_f64();
+        if sent > 0 {
+            let (sent, lost) = (f64::from(sent), f64::from(sent.unsigned_abs().saturating_sub(got)));
+            self.loss = lost / sent;
+            self.window.0 += sent as u64;
+            self.window.1 += lost as u64;
+        }
+        self.base = Some((now, as_of, received));
+    }
+
+    /// Loss since this was last asked, if anything was sent.
+    pub(super) fn take_loss(&mut self) -> Option<f64> {
+        let (sent, lost) = std::mem::take(&mut self.window);
+        (sent > 0).then(|| lost as f64 / sent as f64)
+    }
+}
+
+impl Client {
+    /// Notes what a report tells of the client itself.
+    pub(super) fn heard_report(&mut self, now: Instant, from: SocketAddr, report: &Report<'_>) {
+        self.heard_from(now, from);
+        self.verified = report.verified;
+        self.dropped = report.dropped;
+        self.link.update(now, report.as_of, report.received);
+    }
+
+    pub(super) fn heard_from(&mut self, now: Instant, from: SocketAddr) {
+        self.heard = now;
+        self.unanswered = 0;
+        self.address = from;
+        if self.state == ClientState::Silent {
+            self.state = ClientState::Receiving;
+        }
+    }
+
+    pub(super) fn snapshot(&self, now: Instant) -> ClientSnapshot {
+        ClientSnapshot {
+            client: self.id,
+            host: self.host.clone(),
+            address: self.address,
+            state: self.state,
+            verified: self.verified,
+            symbols_per_second: self.link.symbols_per_second,
+            loss: self.link.loss,
+            dropped: self.dropped,
+            seconds: (self.ended.unwrap_or(now) - self.joined).as_secs_f64(),
+        }
+    }
+}
+
+/// All clients that were ever admitted.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    clients: Vec<Client>,
+    by_id: HashMap<ClientId, Slot>,
+    active: u32,
+    complete: u32,
+}
+
+impl Roster {
+    /// Admits a client, or takes one back that was here before; true for the latter.
+    pub(super) fn admit(&mut self, now: Instant, id: ClientId, host: &str, from: SocketAddr, blocks: u32) -> (Slot, bool) {
+        let fresh = Client {
+            id,
+            host: host.to_owned(),
+            address: from,
+            state: ClientState::Joined,
+            holds: Bitmap::new(blocks as usize),
+            verified: 0,
+            joined: now,
+            ended: None,
+            heard: now,
+            unanswered: 0,
+            dropped: 0,
+            link: LinkMeter::default(),
+        };
+        if let Some(&slot) = self.by_id.get(&id) {
+            self.set_state(slot, ClientState::Joined, now);
+            self.clients[slot.0 as usize] = fresh;
+            return (slot, true);
+        }
+        let slot = Slot(self.clients.len() as u32);
+        self.clients.push(fresh);
+        self.by_id.insert(id, slot);
+        self.active += 1;
+        (slot, false)
+    }
+
+    pub(super) fn find(&self, id: ClientId) -> Option<Slot> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub(super) fn get(&self, slot: Slot) -> &Client {
+        &self.clients[slot.0 as usize]
+    }
+
+    pub(super) fn get_mut(&mut self, slot: Slot) -> &mut Client {
+        &mut self.clients[slot.0 as usize]
+    }
+
+    /// Changes a client's state and keeps the counts.
+    pub(super) fn set_state(&mut self, slot: Slot, state: ClientState, now: Instant) {
+        let client = &mut self.clients[slot.0 as usize];
+        let was = std::mem::replace(&mut client.state, state);
+        client.ended = (!state.is_active()).then_some(now);
+        self.active = self.active + u32::from(state.is_active()) - u32::from(was.is_active());
+        let complete = |s| u32::from(s == ClientState::Complete);
+        self.complete = self.complete + complete(state) - complete(was);
+    }
+
+    /// Every slot, whatever its client's state.
+    pub(super) fn slots(&self) -> u32 {
+        self.clients.len() as u32
+    }
+
+    /// Clients that the session still has to care for.
+    pub(super) fn active(&self) -> u32 {
+        self.active
+    }
+
+    /// Clients that have everything.
+    pub(super) fn complete(&self) -> u32 {
+        self.complete
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Client> {
+        self.clients.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
+        self.clients.iter_mut()
+    }
+}

@@ -1,0 +1,106 @@
+//! What the way to one client does to datagrams.
+
+/// How a client's link treats what comes from the group.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LinkModel {
+    /// Part of the datagrams lost, 0 to 1.
+    pub loss: f64,
+    /// Mean length of a loss in datagrams; 1 is independent loss, more is bursty (Gilbert).
+    pub burst: f64,
+    /// Part of the datagrams that come late, by up to [`LATE`](Self::LATE_MS) ms.
+    pub reorder: f64,
+    /// Part of the datagrams that come twice.
+    pub duplicate: f64,
+    /// Part of the datagrams with a damaged byte.
+    pub corrupt: f64,
+}
+
+impl LinkModel {
+    /// The longest that a reordered datagram is held up, in ms.
+    pub const LATE_MS: u64 = 4;
+
+    /// Nothing happens to a datagram.
+    pub const CLEAN: Self = Self { loss: 0.0, burst: 1.0, reorder: 0.0, duplicate: 0.0, corrupt: 0.0 };
+
+    /// Independent loss.
+    pub const fn lossy(loss: f64) -> Self {
+        Self { loss, ..Self::CLEAN }
+    }
+
+    pub(super) fn disturbs(&self) -> bool {
+        self.reorder > 0.0 || self.duplicate > 0.0 || self.corrupt > 0.0
+    }
+}
+
+/// Decides datagram by datagram, by the length of the runs that pass and are lost.
+#[derive(Debug)]
+pub(super) struct LossProcess {
+    losing: bool,
+    left: u64,
+}
+
+impl LossProcess {
+    pub(super) fn new(model: &LinkModel, rng: &mut fastrand::Rng) -> Self {
+        let mut process = Self { losing: true, left: 0 };
+        process.turn(model, rng);
+        process
+    }
+
+    /// Splits the next `count` datagrams: how many pass or are lost together, and which of both.
+    pub(super) fn take(&mut self, count: usize, model: &LinkModel, rng: &mut fastrand::Rng) -> (usize, bool) {
+        while self.left == 0 {
+            self.turn(model, rng);
+        }
+        let taken = (count as u64).min(self.left);
+        self.left -= taken;
+        (taken as usize, self.losing)
+    }
+
+    fn turn(&mut self, model: &LinkModel, rng: &mut fastrand::Rng) {
+        self.losing = !self.losing;
+        let loss = model.loss.clamp(0.0, 0.999);
+        let mean_lost = model.burst.max(1.0 / (1.0 - loss));
+        self.left = match self.losing {
+            false if loss == 0.0 => u64::MAX,
+            false => geometric(mean_lost * (1.0 - loss) / loss, rng),
+            true => geometric(mean_lost, rng),
+        };
+    }
+}
+
+/// A length of 1 or more with the given mean, without memory.
+fn geometric(mean: f64, rng: &mut fastrand::Rng) -> u64 {
+    if mean <= 1.0 {
+        return 1;
+    }
+    let stop = 1.0 / mean;
+    1 + ((1.0 - rng.f64()).ln() / (1.0 - stop).ln()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measure(model: LinkModel) -> (f64, f64) {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut process = LossProcess::new(&model, &mut rng);
+        let (mut lost, mut bursts, mut was_losing) = (0, 0, false);
+        for _ in 0..400_000 {
+            let (_, losing) = process.take(1, &model, &mut rng);
+            lost += u32::from(losing);
+            bursts += u32::from(losing && !was_losing);
+            was_losing = losing;
+        }
+        (f64::from(lost) / 400_000.0, f64::from(lost) / f64::from(bursts))
+    }
+
+    #[test]
+    fn loss_and_burst_length_are_as_asked_for() {
+        for (loss, burst) in [(0.001, 1.0), (0.05, 1.0), (0.2, 1.0), (0.05, 8.0)] {
+            let (measured, length) = measure(LinkModel { loss, burst, ..LinkModel::CLEAN });
+            assert!((measured / loss - 1.0).abs() < 0.15, "{loss} {burst}: {measured}");
+            let expected = f64::max(burst, 1.0 / (1.0 - loss));
+            assert!((length / expected - 1.0).abs() < 0.1, "{loss} {burst}: {length}");
+        }
+    }
+}

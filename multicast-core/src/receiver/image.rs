@@ -285,7 +285,7 @@ impl ImageState {
             return Ok(());
         }
         let manifest = Manifest::decode(encoded)?;
-        if *manifest.layout() != self.layout {
+        if manifest.layout != self.layout {
             return Err(ReceiverError::ManifestMismatch);
         }
         self.manifest = Some(manifest);

@@ -29,7 +29,7 @@ use self::polls::{Mood, Polls};
 use self::roster::Roster;
 use self::sent_log::SentLog;
 use crate::layout::Layout;
-use crate::pace::{Adaptive, Pacer, Rate, WireCost};
+use crate::pace::{AdaptConfig, Adaptive, Pacer, Rate};
 use crate::types::{BlockIndex, ClientId, Instant, Sequence, SessionId, Slot};
 use crate::wire::{
     Heartbeat, Join, Leave, Offer, Packet, RefuseReason, Refusal, Release, ReleaseReason, Report, SYMBOL_HEADER_LEN,
@@ -41,6 +41,8 @@ const FAREWELLS: u32 = 4;
 const FAREWELL_INTERVAL: Duration = Duration::from_millis(15);
 /// A client that has left this many polls unanswered is shown as silent.
 const SILENT_POLLS: u32 = 20;
+/// Between two looks at the clients' losses.
+const ADAPT_INTERVAL: Duration = Duration::from_millis(500);
 const SILENT_TIME: Duration = Duration::from_secs(2);
 /// Polls that must have named a client before its silence counts.
 const FAIR_POLLS: u32 = 3;
@@ -77,11 +79,11 @@ pub struct SenderConfig {
     /// Bytes that may leave back to back.
     pub burst: u32,
     /// Slows when most clients lose.
-    pub adaptive: bool,
+    pub adaptive: Option<AdaptConfig>,
     /// Symbols handed out at once at most.
     pub batch: u16,
-    /// What a datagram costs on the wire.
-    pub cost: WireCost,
+    /// Bytes on the wire of a datagram beside its payload, see [`headers_on_wire`](crate::pace::headers_on_wire).
+    pub headers: u32,
 }
 
 /// Something to send.
@@ -108,7 +110,6 @@ pub enum Transmit {
 /// [`handle_timeout`](Self::handle_timeout) when it has come. `now` must never run backwards.
 pub struct Sender {
     config: SenderConfig,
-    cost: WireCost,
     state: SessionState,
     needs: NeedMap,
     order: Box<dyn Order>,
@@ -118,6 +119,7 @@ pub struct Sender {
     polls: Polls,
     pacer: Pacer,
     adaptive: Option<Adaptive>,
+    adapt_due: Instant,
     /// When the first client that is still here became ready.
     first_ready: Option<Instant>,
     ready: u32,
@@ -141,7 +143,6 @@ impl Sender {
     pub fn with_order(config: SenderConfig, order: Box<dyn Order>, now: Instant) -> Self {
         let blocks = config.layout.blocks() as usize;
         Self {
-            cost: config.cost,
             state: SessionState::Waiting,
             needs: NeedMap::new(&config.layout),
             order,
@@ -149,8 +150,9 @@ impl Sender {
             log: SentLog::default(),
             roster: Roster::default(),
             polls: Polls::new(),
-            pacer: Pacer::new(config.rate, config.burst, now),
-            adaptive: config.adaptive.then(|| Adaptive::new(config.rate, now)),
+            pacer: Pacer::new(config.rate, config.burst),
+            adaptive: config.adaptive.map(|adapt| Adaptive::new(config.rate, adapt)),
+            adapt_due: now + ADAPT_INTERVAL,
             first_ready: None,
             ready: 0,
             outbox: VecDeque::new(),
@@ -175,7 +177,7 @@ impl Sender {
 
     /// Bytes on the wire of one symbol's datagram.
     pub fn symbol_cost(&self) -> u32 {
-        self.cost.of_datagram(SYMBOL_HEADER_LEN + usize::from(self.config.layout.geometry().symbol_size)) as u32
+        self.config.headers + SYMBOL_HEADER_LEN as u32 + u32::from(self.config.layout.geometry().symbol_size)
     }
 
     /// Begins to send, whatever the thresholds say; nothing happens unless it waits.
@@ -232,7 +234,7 @@ impl Sender {
 
     /// A datagram came from `from`; what cannot be read or does not belong here is counted and dropped.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
-        self.counters.feedback_bytes += self.cost.of_datagram(datagram.len());
+        self.counters.feedback_bytes += self.on_wire(datagram);
         match Packet::decode(datagram) {
             Ok(Packet::Join(join)) => self.handle_join(now, from, &join),
             Ok(Packet::Report(report)) if report.session == self.config.session => self.handle_report(now, from, &report),
@@ -251,15 +253,8 @@ impl Sender {
             self.advance(now);
             self.heartbeat(now);
         }
-        if let Some(adaptive) = &mut self.adaptive
-            && self.state == SessionState::Running
-            && now >= adaptive.next_update()
-        {
-            let losses = self.roster.iter_mut().filter(|c| c.state == ClientState::Receiving).filter_map(|c| c.link.take_loss());
-            if let Some((rate, median_loss)) = adaptive.update(now, losses) {
-                self.pacer.set_rate(now, rate);
-                self.events.push_back(SenderEvent::RateChanged { rate, median_loss });
-            }
+        if self.state == SessionState::Running && now >= self.adapt_due {
+            self.adapt(now);
         }
     }
 
@@ -267,7 +262,7 @@ impl Sender {
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
         if let Some(transmit) = self.outbox.pop_front() {
             if let Transmit::Group(payload) | Transmit::Client(_, payload) = &transmit {
-                let bytes = self.cost.of_datagram(payload.len());
+                let bytes = self.on_wire(payload);
                 self.pacer.spend(now, bytes);
                 self.counters.wire_bytes += bytes;
             }
@@ -301,8 +296,8 @@ impl Sender {
             if let Some(run) = self.next_run() {
                 next = next.min(self.pacer.next(now, u64::from(run.count) * u64::from(self.symbol_cost())));
             }
-            if let Some(adaptive) = &self.adaptive {
-                next = next.min(adaptive.next_update());
+            if self.adaptive.is_some() {
+                next = next.min(self.adapt_due);
             }
         }
         Some(next.max(now))
@@ -583,10 +578,28 @@ impl Sender {
         }
     }
 
+    /// Lets the adaptive rate judge what the clients lost lately.
+    fn adapt(&mut self, now: Instant) {
+        self.adapt_due = now + ADAPT_INTERVAL;
+        let Some(adaptive) = &mut self.adaptive else { return };
+        let receiving = self.roster.iter_mut().filter(|client| client.state == ClientState::Receiving);
+        let mut losses: Vec<f64> = receiving.filter_map(|client| client.link.take_loss()).collect();
+        let rate = adaptive.next_rate(&mut losses);
+        if rate != self.pacer.rate() {
+            let median_loss = losses.get(losses.len() / 2).copied().unwrap_or(0.0);
+            self.pacer.set_rate(now, rate);
+            self.events.push_back(SenderEvent::RateChanged { rate, median_loss });
+        }
+    }
+
+    fn on_wire(&self, payload: &[u8]) -> u64 {
+        u64::from(self.config.headers) + payload.len() as u64
+    }
+
     fn begin(&mut self, now: Instant, cause: StartCause) {
         self.state = SessionState::Running;
         self.events.push_back(SenderEvent::Started { clients: self.ready, cause });
-        self.pacer.reset(now);
+        self.adapt_due = now + ADAPT_INTERVAL;
         self.polls.restart();
     }
 
@@ -631,7 +644,7 @@ impl Sender {
             complete: self.roster.complete(),
             awaited: self.config.start.threshold().unwrap_or(0),
             starts_in_ms: starts_in,
-            rate_kbit: (self.pacer.rate().bits_per_second() / 1000) as u32,
+            rate_kbit: (self.pacer.rate().bits() / 1000) as u32,
         };
         let mut payload = Vec::new();
         heartbeat.encode(&mut payload);

@@ -11,7 +11,7 @@ use super::client::Client;
 use super::link::{LinkModel, LossProcess};
 use super::source::Source;
 use crate::layout::{FileEntry, Geometry, Layout};
-use crate::pace::{Rate, WireCost};
+use crate::pace::{AdaptConfig, Rate};
 use crate::receiver::ReceiverSnapshot;
 use crate::sender::{Sender, SenderConfig, SenderEvent, SessionSnapshot, StartPolicy, Transmit};
 use crate::types::{BlockIndex, ClientId, Instant, SessionId};
@@ -248,9 +248,9 @@ impl Room {
             keep_open: self.config.keep_open,
             rate: self.config.rate,
             burst: u32::from(BATCH) * (REAL_SYMBOL + HEADERS + SYMBOL_HEADER_LEN as u32),
-            adaptive: self.config.adaptive,
+            adaptive: self.config.adaptive.then(AdaptConfig::default),
             batch: BATCH,
-            cost: WireCost::with_overhead(overhead),
+            headers: overhead,
         };
         self.server = Some(Sender::new(config, self.now));
         self.server_timer = None;
@@ -396,8 +396,11 @@ impl Room {
             }
             Arrival::ClientTimer(number) => self.tick_client(number),
             Arrival::ServerTimer => {
-                self.server_timer = None;
                 let now = self.now;
+                if self.server_timer.is_none_or(|timer| timer > now) {
+                    return true;
+                }
+                self.server_timer = None;
                 if let Some(server) = &mut self.server {
                     server.handle_timeout(now);
                 }
@@ -572,7 +575,7 @@ impl Room {
             }
         }
         if let Some(due) = due
-            && self.server_timer.is_none_or(|timer| timer > due || timer <= now)
+            && self.server_timer.is_none_or(|timer| timer > due)
         {
             self.server_timer = Some(due);
             self.push(due, Arrival::ServerTimer);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::codec::ErasureCodec;
 use crate::layout::{BlockSource, BlockSpan, Layout};
-use crate::manifest::Manifest;
+use crate::manifest::{Hash, Manifest};
 use crate::receiver::shape;
 use crate::sender::SymbolRun;
 use crate::types::{BlockIndex, Sequence, SessionId, SymbolIndex};
@@ -26,9 +26,9 @@ impl Source {
         let hashes = (layout.manifest_blocks()..layout.blocks()).map(|block| {
             let span = layout.block(BlockIndex(block)).expect("below the number of blocks");
             let start = span.offset as usize;
-            blake3::hash(&image[start..start + span.len as usize]).into()
+            Hash::of(&image[start..start + span.len as usize])
         });
-        let manifest = Manifest::new(layout.clone(), hashes.collect());
+        let manifest = Manifest { layout: layout.clone(), hashes: hashes.collect() };
         let coder = layout.geometry().codec.coder();
         Self { image: Arc::new(image), encoded: manifest.encode(), manifest, layout, coder, parity: HashMap::new() }
     }

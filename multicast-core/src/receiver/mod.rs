@@ -300,7 +300,7 @@ impl Receiver {
         if let Some((due, poll)) = self.membership.as_ref().and_then(|m| m.report_due)
             && now >= due
         {
-            self.report(poll);
+            self.report(due, poll);
         }
         if self.state == ReceiverState::Farewell {
             if now >= self.farewell_due {
@@ -492,13 +492,15 @@ impl Receiver {
         }
     }
 
-    fn report(&mut self, poll: u32) {
-        if matches!(self.state, ReceiverState::Farewell | ReceiverState::Done) {
-            return;
-        }
+    fn report(&mut self, due: Instant, poll: u32) {
         let window_end = self.window_end;
         let (Some(membership), Some(image)) = (&mut self.membership, &mut self.image) else { return };
         membership.report_due = None;
+        if self.state == ReceiverState::Farewell {
+            // It asks because it has not heard.
+            self.farewell_due = self.farewell_due.min(due);
+            return;
+        }
         let (from, to, runs) = image.report(window_end, MAX_CONTROL_LEN - Report::HEADER_LEN);
         let report = Report {
             session: membership.session,

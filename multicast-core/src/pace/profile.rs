@@ -128,6 +128,13 @@ pub struct ProfileError {
     source: RateError,
 }
 
+impl ProfileError {
+    /// What to do about it, in a line.
+    pub fn help(&self) -> &'static str {
+        "choose the slowest link on the way, or give a rate, for example 400mbit"
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

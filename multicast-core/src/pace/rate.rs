@@ -61,7 +61,7 @@ impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, name) = UNITS
             .into_iter()
-            .find(|(unit, _)| self.0 >= *unit && self.0 % (*unit / 1000).max(1) == 0)
+            .find(|(unit, _)| self.0 >= *unit && self.0.is_multiple_of((*unit / 1000).max(1)))
             .unwrap_or((1, "bit"));
         let thousandths = self.0 % unit / (unit / 1000).max(1);
         if thousandths == 0 {

@@ -57,8 +57,8 @@ impl Network {
     fn make(&self) -> Result<()> {
         let switch = self.switch();
         run("ip", ["netns", "add", &switch])?;
-        // Without a querier a snooping switch forgets its members; 1 s answers (tenths of a
-        // second, as are all these times) let it learn a port at once.
+        // Without a querier a snooping switch forgets its members; answers within 1 s (these
+        // times count in hundredths) let it learn a port at once.
         let bridge = "link add br0 type bridge mcast_snooping 1 mcast_querier 1 \
                       mcast_query_response_interval 100 mcast_startup_query_interval 100";
         self.ip(&switch, bridge)?;

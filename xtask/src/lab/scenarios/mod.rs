@@ -1,0 +1,45 @@
+//! What the lab shows, a file for each kind.
+
+mod bad_input;
+mod clients;
+mod images;
+mod rooms;
+mod server;
+mod version;
+mod wims;
+
+use anyhow::Result;
+
+use super::Lab;
+use super::findings::Findings;
+
+/// One thing to show.
+pub(super) struct Scenario {
+    /// By which `--only` chooses it.
+    pub(super) name: &'static str,
+    /// What it shows, in a line.
+    pub(super) claim: &'static str,
+    /// Without which it is skipped.
+    pub(super) needs: &'static [Need],
+    /// Shows it. An error fails the scenario, as a check or a bound in the findings does.
+    pub(super) run: fn(&Lab, &mut Findings) -> Result<()>,
+}
+
+/// What this machine may lack.
+pub(super) enum Need {
+    /// A program.
+    Program(&'static str),
+    /// Bytes free in the folder of images and copies.
+    Space(u64),
+}
+
+/// All of them, in the order in which they run.
+pub(super) const ALL: [&[Scenario]; 7] = [
+    &rooms::SCENARIOS,
+    &clients::SCENARIOS,
+    &server::SCENARIOS,
+    &wims::SCENARIOS,
+    &images::SCENARIOS,
+    &bad_input::SCENARIOS,
+    &version::SCENARIOS,
+];

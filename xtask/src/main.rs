@@ -1,0 +1,46 @@
+//! What a developer runs beside `cargo test`: the demonstration on loopback (`cargo demo`) and
+//! the lab of network namespaces (`cargo xtask lab`).
+
+mod binaries;
+mod demo;
+mod events;
+mod files;
+mod interrupt;
+mod lab;
+mod process;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "What a developer runs beside `cargo test`")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// One image to four clients on loopback: one joins late, one is killed and started again
+    Demo(demo::Arguments),
+    /// The real binaries in a network of namespaces with loss, caps, cuts and kills (needs root)
+    Lab(lab::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = interrupt::catch().and_then(|()| match arguments.task {
+        Task::Demo(arguments) => demo::run(&arguments).map(|()| true),
+        Task::Lab(arguments) => lab::run(&arguments),
+    });
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        // Said already, in a table.
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,18 @@
+//! The state machines over real sockets, files and threads: what an embedder uses.
+//!
+//! Serving: [`Engine::start`] → [`Engine::start_session`] with a [`Delivery`](crate::image::Delivery)
+//! and its manifest → [`Session::events`], [`Session::snapshot`] → [`Session::wait`].
+//! Receiving: [`Client::start`] → [`Client::events`], [`Client::snapshot`] → [`Client::wait`].
 
+mod client;
+mod clock;
+mod error;
+mod gather;
+mod server;
+mod session;
+
+pub use client::{Client, ClientConfig, ClientEvent, ClientSummary};
+pub use clock::Clock;
+pub use error::{ClientError, EngineError, SessionError};
+pub use server::{DEFAULT_CONTROL_PORT, Engine, EngineConfig};
+pub use session::{Session, SessionConfig, SessionSummary};

@@ -15,8 +15,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use event::{ReceiverCounters, ReceiverError, ReceiverEvent, ReceiverSnapshot, ReceiverState};
-pub use job::{Job, JobDone, JobRunner};
 pub(crate) use job::shape;
+pub use job::{Job, JobDone, JobRunner};
 
 use self::image::ImageState;
 use crate::layout::Layout;
@@ -24,7 +24,7 @@ use crate::manifest::Manifest;
 use crate::store::Store;
 use crate::types::{BlockIndex, ClientId, Instant, Sequence, SessionId, Slot};
 use crate::wire::{
-    Heartbeat, Join, Kind, Leave, LeaveReason, MAX_CONTROL_LEN, Offer, Packet, RefuseReason, Refusal, Release,
+    Heartbeat, Join, Kind, Leave, LeaveReason, MAX_CONTROL_LEN, Offer, Packet, Refusal, RefuseReason, Release,
     ReleaseReason, Report, SessionState, Symbol, VERSION, WireError,
 };
 
@@ -578,7 +578,8 @@ impl Receiver {
             && self.offer.is_none()
             && now - self.waiting_since >= limit
         {
-            let last = self.last_refusal.take().map_or_else(|| "the server does not answer".to_owned(), |(_, text)| text);
+            let last =
+                self.last_refusal.take().map_or_else(|| "the server does not answer".to_owned(), |(_, text)| text);
             let seconds = limit.as_secs_f64();
             self.fail(now, LeaveReason::Unsuitable, ReceiverError::NoSession { seconds, last });
         }
@@ -641,4 +642,3 @@ impl Receiver {
         }
     }
 }
-

@@ -18,9 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 pub use admission::StartPolicy;
-pub use event::{
-    ClientSnapshot, ClientState, EndCause, SenderCounters, SenderEvent, SessionSnapshot, StartCause,
-};
+pub use event::{ClientSnapshot, ClientState, EndCause, SenderCounters, SenderEvent, SessionSnapshot, StartCause};
 pub use need::SymbolRun;
 pub use order::{Carousel, Order};
 
@@ -32,7 +30,7 @@ use crate::layout::Layout;
 use crate::pace::{AdaptConfig, Adaptive, Pacer, Rate};
 use crate::types::{BlockIndex, ClientId, Instant, Sequence, SessionId, Slot};
 use crate::wire::{
-    Heartbeat, Join, Leave, Offer, Packet, RefuseReason, Refusal, Release, ReleaseReason, Report, SYMBOL_HEADER_LEN,
+    Heartbeat, Join, Leave, Offer, Packet, Refusal, RefuseReason, Release, ReleaseReason, Report, SYMBOL_HEADER_LEN,
     SessionState,
 };
 
@@ -135,7 +133,8 @@ pub struct Sender {
 impl Sender {
     /// A session that waits for its clients from `now` on.
     pub fn new(config: SenderConfig, now: Instant) -> Self {
-        let head = (0..config.layout.manifest_blocks()).map(BlockIndex).chain(config.priority.iter().copied()).collect();
+        let head =
+            (0..config.layout.manifest_blocks()).map(BlockIndex).chain(config.priority.iter().copied()).collect();
         Self::with_order(config, Box::new(Carousel::new(head)), now)
     }
 
@@ -237,7 +236,9 @@ impl Sender {
         self.counters.feedback_bytes += self.on_wire(datagram);
         match Packet::decode(datagram) {
             Ok(Packet::Join(join)) => self.handle_join(now, from, &join),
-            Ok(Packet::Report(report)) if report.session == self.config.session => self.handle_report(now, from, &report),
+            Ok(Packet::Report(report)) if report.session == self.config.session => {
+                self.handle_report(now, from, &report)
+            }
             Ok(Packet::Leave(leave)) if leave.session == self.config.session => self.handle_leave(now, &leave),
             Ok(_) => self.counters.unexpected += 1,
             Err(_) => self.counters.malformed += 1,
@@ -406,7 +407,15 @@ impl Sender {
         self.pacer.rate().time_for(self.needs.total() * u64::from(self.symbol_cost()))
     }
 
-    fn refuse(&mut self, to: SocketAddr, client: ClientId, host: &str, reason: RefuseReason, retry_ms: u32, text: &str) {
+    fn refuse(
+        &mut self,
+        to: SocketAddr,
+        client: ClientId,
+        host: &str,
+        reason: RefuseReason,
+        retry_ms: u32,
+        text: &str,
+    ) {
         let mut payload = Vec::new();
         Refusal::new(client, reason, retry_ms, text).encode(&mut payload);
         self.outbox.push_back(Transmit::Client(to, payload));
@@ -463,7 +472,8 @@ impl Sender {
     }
 
     fn count_ready(&mut self, now: Instant) {
-        self.ready = self.roster.iter().filter(|c| c.state.is_active() && c.state != ClientState::Joined).count() as u32;
+        self.ready =
+            self.roster.iter().filter(|c| c.state.is_active() && c.state != ClientState::Joined).count() as u32;
         self.first_ready = (self.ready > 0).then(|| self.first_ready.unwrap_or(now));
     }
 

@@ -36,8 +36,7 @@ impl SharedStore {
     pub fn new(image: Arc<Vec<u8>>, layout: &Layout) -> Self {
         let symbol_size = usize::from(layout.geometry().symbol_size);
         let symbols = image.len().div_ceil(symbol_size);
-        let copy =
-            Copy { right: Bitmap::new(symbols), wrong: HashMap::new(), verified: Vec::new(), committed: false };
+        let copy = Copy { right: Bitmap::new(symbols), wrong: HashMap::new(), verified: Vec::new(), committed: false };
         Self { image, symbol_size, blocks: layout.blocks(), copy: Mutex::new(copy) }
     }
 

@@ -133,6 +133,17 @@ pub(super) fn discard(output: &Path, layout: &Layout) -> Result<(), StoreError> 
     journal::remove(&plan.journal())
 }
 
+/// The journal of a delivery to `output` whose files are not known yet; in a folder only if there
+/// is no other.
+pub(super) fn journal_of(output: &Path) -> Option<PathBuf> {
+    if !output.is_dir() {
+        return Some(with_suffix(output, JOURNAL));
+    }
+    let names = fs::read_dir(output).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut journals = names.filter(|path| path.as_os_str().as_bytes().ends_with(JOURNAL.as_bytes()));
+    journals.next().filter(|_| journals.next().is_none())
+}
+
 /// Where the files of a delivery belong.
 struct Plan {
     folder: PathBuf,

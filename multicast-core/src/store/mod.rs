@@ -26,7 +26,7 @@ pub use journal::{Found, Journal, JournalDamage, JournalState};
 pub use memory::MemoryStore;
 pub use recheck::recheck;
 pub use stream::{DEFAULT_SPOOL_BLOCKS, StreamStore};
-pub use target::{Resume, Target, TargetOptions, discard, open_target};
+pub use target::{Resume, Target, TargetOptions, discard, earlier, open_target};
 
 /// Takes the image's bytes in any order and gives them back for verification.
 ///

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use super::journal::{self, Found, Journal, JournalDamage};
+use super::journal::{self, Found, Journal, JournalDamage, JournalState};
 use super::sys::{self, Node};
 use super::{DEFAULT_SPOOL_BLOCKS, DeviceStore, FileStore, Store, StoreError, StreamStore, device, file};
 use crate::bitmap::Bitmap;
@@ -101,6 +101,23 @@ pub fn discard(output: &Path, layout: &Layout, journal: Option<&Path>) -> Result
         Kind::Stdout | Kind::Stream => Ok(()),
         Kind::Device => journal::remove(&device::journal_path(output, journal)),
         Kind::Files => file::discard(output, layout),
+    }
+}
+
+/// What an earlier run's journal for this output says, before the layout is known; `journal` as in
+/// [`TargetOptions::journal`]. In a folder it is found if it is the only one.
+pub fn earlier(output: &Path, journal: Option<&Path>) -> Result<Option<JournalState>, StoreError> {
+    let path = match kind(output)? {
+        Kind::Stdout | Kind::Stream => return Ok(None),
+        Kind::Device => device::journal_path(output, journal),
+        Kind::Files => match file::journal_of(output) {
+            Some(path) => path,
+            None => return Ok(None),
+        },
+    };
+    match Journal::open(&path)? {
+        Found::Journal(journal) => Ok(Some(journal.state())),
+        Found::Absent | Found::Damaged(_) => Ok(None),
     }
 }
 

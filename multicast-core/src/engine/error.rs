@@ -1,0 +1,98 @@
+//! Errors of the engine, by who is to blame.
+
+use crate::address::{AddressError, PortError};
+use crate::codec::CodecError;
+use crate::image::ImageError;
+use crate::net::NetError;
+use crate::receiver::ReceiverError;
+use crate::store::StoreError;
+
+/// Why an engine or a session could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The network refuses.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The group address cannot be used.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// No port is free.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// The image cannot be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A symbol would not fit into a frame.
+    #[error("symbols of {symbol} bytes make datagrams of {datagram} bytes, interface {interface} carries {limit}")]
+    SymbolTooLarge {
+        /// Bytes of a symbol.
+        symbol: u16,
+        /// Bytes of its datagram.
+        datagram: usize,
+        /// The interface's name.
+        interface: String,
+        /// Bytes of a datagram that it carries.
+        limit: usize,
+    },
+    /// Another session of this engine has an image of this name.
+    #[error("an image named {name:?} is being served already")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// The system lacks means, such as threads.
+    #[error("the system refuses {what}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What it said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Why a session ended before its time.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The image cannot be read any more, or is not what it was.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The network refuses for good.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// A block cannot be coded.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The session's thread is gone.
+    #[error("the session's thread ended unexpectedly")]
+    Thread,
+}
+
+/// Why a client ended without the image.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The protocol, the server or the store.
+    #[error(transparent)]
+    Receiver(#[from] ReceiverError),
+    /// The output cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The network refuses.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The system lacks means, such as threads.
+    #[error("the system refuses {what}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What it said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The client's thread is gone.
+    #[error("the client's thread ended unexpectedly")]
+    Thread,
+}

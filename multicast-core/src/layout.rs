@@ -51,7 +51,7 @@ impl Geometry {
         bound(
             "symbol size",
             self.symbol_size,
-            self.symbol_size >= 2 && self.symbol_size % 2 == 0 && self.symbol_size <= 9000,
+            self.symbol_size >= 2 && self.symbol_size.is_multiple_of(2) && self.symbol_size <= 9000,
             "an even number from 2 to 9000",
         )?;
         let (k, r) = self.codec.limits();

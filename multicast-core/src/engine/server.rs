@@ -47,7 +47,7 @@ pub struct Engine {
     interface: Interface,
     socket: Arc<ControlSocket>,
     door: Arc<Mutex<Door>>,
-    allocation: Mutex<Allocation>,
+    allocation: Arc<Mutex<Allocation>>,
     events: Receiver<SenderEvent>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
@@ -91,11 +91,11 @@ impl Engine {
             interface: config.interface,
             socket,
             door,
-            allocation: Mutex::new(Allocation {
+            allocation: Arc::new(Mutex::new(Allocation {
                 addresses: config.addresses,
                 ports: config.ports,
                 rng: fastrand::Rng::with_seed(config.seed),
-            }),
+            })),
             events,
             waker,
             thread: Some(thread),
@@ -125,7 +125,7 @@ impl Engine {
         delivery: Delivery,
         manifest: Manifest,
     ) -> Result<Session, EngineError> {
-        let mut allocation = self.allocation.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut allocation = lock(&self.allocation);
         let group = match config.group {
             Some(group) => {
                 allocation.addresses.reserve(group)?;
@@ -135,40 +135,61 @@ impl Engine {
         };
         let local = self.interface.address_for(group).unwrap_or(IpAddr::from([0, 0, 0, 0]));
         let seed = allocation.rng.u64(..);
-        let port = find_free_port(allocation.ports, local, seed)?;
+        let port = match find_free_port(allocation.ports, local, seed) {
+            Ok(port) => port,
+            Err(error) => {
+                allocation.addresses.free(group);
+                return Err(error.into());
+            }
+        };
         let session = SessionId(allocation.rng.u32(1..));
         drop(allocation);
+        self.serve(session, self.interface.socket_address(group, port), config, delivery, manifest)
+    }
+
+    /// Opens the door for a session and starts its thread; both end together.
+    fn serve(
+        &self,
+        session: SessionId,
+        to: SocketAddr,
+        config: SessionConfig,
+        delivery: Delivery,
+        manifest: Manifest,
+    ) -> Result<Session, EngineError> {
+        let (door, allocation) = (self.door.clone(), self.allocation.clone());
+        let leave = move || {
+            lock(&door).sessions.remove(&session);
+            lock(&allocation).addresses.free(to.ip());
+        };
 
         let (inbound, inbox) = unbounded();
         {
             let mut door = lock(&self.door);
             if door.sessions.values().any(|(name, _)| *name == config.name) {
+                drop(door);
+                leave();
                 return Err(EngineError::NameTaken { name: config.name });
             }
             door.preparing.retain(|name| *name != config.name);
             door.sessions.insert(session, (config.name.clone(), inbound.clone()));
         }
-        let door = self.door.clone();
-        let leave_door = move || {
-            lock(&door).sessions.remove(&session);
-        };
-        let to = self.interface.socket_address(group, port);
-        let started = SessionThread::start(
-            session,
-            to,
+        let thread = SessionThread::new(
+            (session, to),
             config,
             delivery,
             manifest,
             &self.interface,
             self.socket.clone(),
-            (inbound, inbox),
+            inbox,
             self.clock,
-            Box::new(leave_door),
         );
-        if started.is_err() {
-            lock(&self.door).sessions.remove(&session);
+        match thread {
+            Ok(thread) => thread.start(inbound, leave),
+            Err(error) => {
+                leave();
+                Err(error)
+            }
         }
-        started
     }
 }
 
@@ -189,8 +210,8 @@ impl Drop for Engine {
     }
 }
 
-fn lock(door: &Mutex<Door>) -> MutexGuard<'_, Door> {
-    door.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The thread that reads the control socket.

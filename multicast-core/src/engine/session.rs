@@ -201,19 +201,17 @@ pub(super) struct SessionThread {
 }
 
 impl SessionThread {
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn start(
-        id: SessionId,
-        group: SocketAddr,
+    #[allow(clippy::too_many_arguments, reason = "called once; a struct would only repeat the names")]
+    pub(super) fn new(
+        (id, group): (SessionId, SocketAddr),
         config: SessionConfig,
         delivery: Delivery,
         manifest: Manifest,
         interface: &Interface,
         control: Arc<ControlSocket>,
-        (inbound, inbox): (Channel<Inbound>, Receiver<Inbound>),
+        inbox: Receiver<Inbound>,
         clock: Clock,
-        at_end: Box<dyn FnOnce() + Send>,
-    ) -> Result<Session, EngineError> {
+    ) -> Result<Self, EngineError> {
         let segment = SYMBOL_HEADER_LEN + usize::from(manifest.layout.geometry().symbol_size);
         let limit = largest_payload(group.ip(), interface.mtu);
         if segment > limit {
@@ -250,9 +248,9 @@ impl SessionThread {
             headers: headers as u32,
         };
         let delivery = Arc::new(delivery);
-        let (events_in, events) = unbounded();
-        let send_buffer = socket.send_buffer();
-        let thread = Self {
+        // Nobody listens until it starts.
+        let (events, _) = unbounded();
+        Ok(Self {
             id,
             group,
             sender: Sender::new(terms, clock.now()),
@@ -262,20 +260,35 @@ impl SessionThread {
             socket,
             control,
             inbox,
-            events: events_in,
+            events,
             clock,
             next_check: clock.now() + IMAGE_CHECK,
             started: None,
-        };
-        let thread = std::thread::Builder::new()
-            .name("mcast-session".into())
-            .spawn(move || {
-                let result = thread.run();
+        })
+    }
+
+    /// Runs it in a thread of its own; `at_end` is called when it is over, or cannot begin.
+    pub(super) fn start(
+        mut self,
+        inbound: Channel<Inbound>,
+        at_end: impl FnOnce() + Send + Clone + 'static,
+    ) -> Result<Session, EngineError> {
+        let (events_in, events) = unbounded();
+        self.events = events_in;
+        let (id, group, send_buffer) = (self.id, self.group, self.socket.send_buffer());
+        let ended = at_end.clone();
+        let thread = std::thread::Builder::new().name("mcast-session".into()).spawn(move || {
+            let result = self.run();
+            ended();
+            result
+        });
+        match thread {
+            Ok(thread) => Ok(Session { id, group, send_buffer, inbound, events, thread }),
+            Err(source) => {
                 at_end();
-                result
-            })
-            .map_err(|source| EngineError::System { what: "a thread", source })?;
-        Ok(Session { id, group, send_buffer, inbound, events, thread })
+                Err(EngineError::System { what: "a thread", source })
+            }
+        }
     }
 
     fn run(mut self) -> Result<SessionSummary, SessionError> {

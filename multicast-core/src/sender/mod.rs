@@ -42,6 +42,8 @@ const SILENT_POLLS: u32 = 20;
 /// Between two looks at the clients' losses.
 const ADAPT_INTERVAL: Duration = Duration::from_millis(500);
 const SILENT_TIME: Duration = Duration::from_secs(2);
+/// Clients that a session ever admits, those that went included.
+const MAX_SLOTS: u32 = 1 << 16;
 /// Polls that must have named a client before its silence counts.
 const FAIR_POLLS: u32 = 3;
 
@@ -237,7 +239,7 @@ impl Sender {
         match Packet::decode(datagram) {
             Ok(Packet::Join(join)) => self.handle_join(now, from, &join),
             Ok(Packet::Report(report)) if report.session == self.config.session => {
-                self.handle_report(now, from, &report)
+                self.handle_report(now, from, &report);
             }
             Ok(Packet::Leave(leave)) if leave.session == self.config.session => self.handle_leave(now, &leave),
             Ok(_) => self.counters.unexpected += 1,
@@ -330,7 +332,7 @@ impl Sender {
             blocks: self.config.layout.blocks(),
             rate,
             needed_symbols: self.needs.total(),
-            remaining: rate.time_for(self.needs.total() * u64::from(self.symbol_cost())),
+            remaining: self.remaining(),
             awaited: self.config.start.threshold().unwrap_or(0),
             counters: self.counters,
             clients: self.roster.iter().map(|client| client.snapshot(now)).collect(),
@@ -356,9 +358,14 @@ impl Sender {
                 _ => {}
             }
         }
-        let returns = self.roster.find(join.client).is_some_and(|slot| self.roster.get(slot).state.is_active());
+        let known = self.roster.find(join.client);
+        let returns = known.is_some_and(|slot| self.roster.get(slot).state.is_active());
         if !returns && self.config.max_clients.is_some_and(|max| self.roster.active() >= max) {
-            return self.refuse_full(now, from, join);
+            return self.refuse_full(from, join);
+        }
+        // Made-up clients must not eat the memory.
+        if known.is_none() && self.roster.slots() >= MAX_SLOTS {
+            return self.refuse_full(from, join);
         }
         let (slot, again) = self.roster.admit(now, join.client, join.host, from, self.config.layout.blocks());
         self.count_ready(now);
@@ -395,15 +402,15 @@ impl Sender {
         self.outbox.push_back(Transmit::Client(client.address, payload));
     }
 
-    fn refuse_full(&mut self, now: Instant, from: SocketAddr, join: &Join<'_>) {
-        let max = self.config.max_clients.unwrap_or(u32::MAX);
-        let wait = self.snapshot_remaining().clamp(Duration::from_secs(1), Duration::from_secs(3600));
+    fn refuse_full(&mut self, from: SocketAddr, join: &Join<'_>) {
+        let max = self.config.max_clients.unwrap_or(MAX_SLOTS);
+        let wait = self.remaining().clamp(Duration::from_secs(1), Duration::from_secs(3600));
         let text = format!("full: {max} of {max} clients are in this session, try again in {} s", wait.as_secs());
-        let _ = now;
         self.refuse(from, join.client, join.host, RefuseReason::Full, wait.as_millis() as u32, &text);
     }
 
-    fn snapshot_remaining(&self) -> Duration {
+    /// Time that what is known to be needed takes at this rate.
+    fn remaining(&self) -> Duration {
         self.pacer.rate().time_for(self.needs.total() * u64::from(self.symbol_cost()))
     }
 

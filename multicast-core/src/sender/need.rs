@@ -23,6 +23,9 @@ pub struct SymbolRun {
     pub count: u16,
 }
 
+/// A block of which a client lacks more than one symbol in so many is not repaired at once.
+const REPAIR_LIMIT: u16 = 3;
+
 /// The needs of all blocks, and two queues of the blocks that have one.
 #[derive(Debug)]
 pub(super) struct NeedMap {
@@ -114,8 +117,9 @@ impl NeedMap {
         if self.carousel.get(block.index()) {
             return;
         }
-        // More than the parity there is: as good as a whole block, and not worth stopping the pass for.
-        if deficit == symbols || deficit > self.parity {
+        // A client that lost so much is too slow for the pass: it is served after it, not by holding
+        // up all others.
+        if deficit == symbols || deficit > self.parity || deficit > symbols / REPAIR_LIMIT {
             self.in_repairs.clear(block.index());
             self.carousel.set(block.index());
         } else if self.in_repairs.set(block.index()) {

@@ -1,0 +1,145 @@
+//! The command line, and the help that teaches it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use multicast_core::store::DEFAULT_SPOOL_BLOCKS;
+
+use crate::view::Sink;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "mcast-client",
+    version,
+    about = "Receives a disk image that mcast-server streams to many machines at once",
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Receive an image into a file, a folder, a block device or the standard output
+    Receive(Box<ReceiveArguments>),
+}
+
+const RECEIVE_HELP: &str = "\
+Every block is checked against its hash before it counts. What an interrupted run has left, after a crash or
+a power cut too, is read again, checked, and taken up by the same command.
+
+Examples:
+  mcast-client receive --server 10.0.0.5 --output install.wim
+      Wait for the server's only image and store it in a file.
+  mcast-client receive --server deploy:62999 --image base.img --output /dev/nvme0n1 --exec 'sync; reboot'
+      Write an image to a disk, then reboot.
+  mcast-client receive --server 10.0.0.5 --output - | wimlib-imagex apply - 1 /mnt
+      Apply a pipable WIM while it arrives.
+  mcast-client receive --server 10.0.0.5 --output /srv/images/ --json
+      Take all parts of a split WIM into a folder; events as NDJSON.
+
+With --output - the standard output carries the image alone, and all else goes to the standard error.
+Ctrl-C or SIGTERM leaves the session and keeps what is verified; the second one ends the program at once.
+
+Exit codes:
+  0    every block matched its hash and is stored
+  1    the network or the system refuses
+  2    the command line is wrong
+  3    no session came within --wait, or nothing of it was heard within --deaf-limit
+  4    the server refuses, removed this client, cancelled the session or changed the image
+  5    the output cannot be written: no folder, no space, a disk that fails, a reader that has gone
+  6    the image is stored, but the command of --exec failed
+  130  ended by its user; what is verified stays for the next run
+
+Environment of --exec:
+  MCAST_OUTPUT    the output, as it was given
+  MCAST_IMAGE     the image's name";
+
+#[derive(Debug, Args)]
+#[command(after_help = RECEIVE_HELP)]
+pub(crate) struct ReceiveArguments {
+    /// The server's name or address, and its control port unless that is 62999
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) server: String,
+
+    /// Interface to receive on, by its name or by one of its addresses [default: the one towards the server]
+    #[arg(long, value_name = "IF")]
+    pub(crate) interface: Option<String>,
+
+    /// Name of the image [default: the server's only one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) image: Option<String>,
+
+    /// A file, a folder, a block device, or - for the standard output
+    #[arg(long, value_name = "PATH")]
+    pub(crate) output: PathBuf,
+
+    /// Discard what an interrupted run left
+    #[arg(long)]
+    pub(crate) fresh: bool,
+
+    /// Give up if no session comes within this, for example 10m [default: wait for ever]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) wait: Option<Duration>,
+
+    /// Give up if the server answers but nothing of its stream is heard within this
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub(crate) deaf_limit: Duration,
+
+    /// File that tells the next run what a block device holds [default: in the folder for temporary files]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
+
+    /// Folder where blocks wait that the standard output or a pipe cannot take yet [default: the one for
+    /// temporary files]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) spool_dir: Option<PathBuf>,
+
+    /// How many blocks, of 1.4 MiB as a rule, can wait there
+    #[arg(long, value_name = "BLOCKS", default_value_t = DEFAULT_SPOOL_BLOCKS,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) spool: u32,
+
+    /// Run this in a shell once the image is stored
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) exec: Option<String>,
+
+    /// Print events, progress and summary as NDJSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl ReceiveArguments {
+    /// Whether the image goes to the standard output.
+    pub(crate) fn to_stdout(&self) -> bool {
+        self.output.as_os_str() == "-"
+    }
+
+    /// Where all goes that is not the image.
+    pub(crate) fn sink(&self) -> Sink {
+        if self.to_stdout() { Sink::Stderr } else { Sink::Stdout }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::exit::Exit;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_exit_code_is_in_the_help() {
+        use Exit as E;
+        for exit in [E::Success, E::Error, E::Usage, E::NoSession, E::Refused, E::Output, E::Hook, E::Interrupted] {
+            assert!(RECEIVE_HELP.contains(&format!("\n  {:<3}  ", exit.code())), "{exit:?}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The command line, and the help that teaches it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use multicast_core::address::DEFAULT_PORTS;
+use multicast_core::engine::DEFAULT_CONTROL_PORT;
+use multicast_core::pace::{Profile, Rate};
+
+/// Bytes of an image's name at most: what a join carries.
+const NAME_LIMIT: usize = 255;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "mcast-server",
+    version,
+    about = "Serves one disk image to many machines at once over IP multicast",
+    long_about = "Serves one disk image to many machines at once over IP multicast.\n\nEvery machine runs \
+                  mcast-client. The image crosses the network once, whatever their number; what gets lost is \
+                  replaced by parity that repairs a different loss at each of them.",
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Whether events are wanted as NDJSON.
+    pub(crate) fn json(&self) -> bool {
+        match &self.command {
+            Command::Send(arguments) => arguments.json,
+            Command::Verify(arguments) => arguments.json,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve an image until every client has it
+    Send(Box<SendArguments>),
+    /// Check WIMs against the integrity tables that they hold
+    Verify(VerifyArguments),
+}
+
+const SEND_HELP: &str = "\
+Examples:
+  mcast-server send install.wim
+      Serve it on the only interface to the first client that comes, and to all who join until it has it.
+  mcast-server send install.wim --interface eth1 --min-clients 30 --max-wait 10m
+      Start when 30 machines are there, or 10 minutes after the first one.
+  mcast-server send base.swm base2.swm --network 1g --keep-open --json
+      Serve all parts of a split WIM, and stay for late comers; events as NDJSON.
+  mcast-client receive --server HOST --output /dev/sda
+      What the machines run.
+
+While it runs on a terminal: s starts now, p pauses or resumes, q ends it, each with Enter.
+Ctrl-C or SIGTERM ends the session and releases its clients; the second one ends the program at once.
+
+Exit codes:
+  0    every admitted client has the image
+  1    the image, the network or the system refuses
+  2    the command line is wrong
+  3    the session ended, but a client that was admitted does not have the image
+  130  ended by its user; with --keep-open 0 or 3, if nobody was receiving
+
+Environment:
+  XDG_CACHE_HOME  folder of the cache of hashes, by default ~/.cache (see --manifest-cache)";
+
+#[derive(Debug, Args)]
+#[command(after_help = SEND_HELP)]
+pub(crate) struct SendArguments {
+    /// The files or block devices to send; several, such as the parts of a split WIM, are one delivery
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<PathBuf>,
+
+    /// Name by which clients ask for the image [default: the first file's name]
+    #[arg(long, value_parser = name)]
+    pub(crate) name: Option<String>,
+
+    /// Interface to serve on, by its name or by one of its addresses; required if there are several
+    #[arg(long, value_name = "IF")]
+    pub(crate) interface: Option<String>,
+
+    /// Group address: one, a range A-B, a prefix A/N, several with commas between, or auto (239.194.0.0/16)
+    #[arg(long, value_name = "ADDRESS", default_value = "auto")]
+    pub(crate) address: String,
+
+    /// UDP ports of which the stream takes a free one
+    #[arg(long, value_name = "FIRST-LAST", default_value_t = DEFAULT_PORTS.to_string())]
+    pub(crate) ports: String,
+
+    /// UDP port at which clients ask for the image
+    #[arg(long, value_name = "PORT", default_value_t = DEFAULT_CONTROL_PORT)]
+    pub(crate) control_port: u16,
+
+    /// Start when so many clients are there
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) min_clients: Option<u32>,
+
+    /// Start when the first client has waited for so long, for example 90s or 10m
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) max_wait: Option<Duration>,
+
+    /// Start on the command s (from the terminal or the standard input), or by the other thresholds if given
+    #[arg(long)]
+    pub(crate) start_on_command: bool,
+
+    /// Take in no more clients than this at the same time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_clients: Option<u32>,
+
+    /// Kind of the slowest link on the way: 10m, 100m, 1g or 10g [default: the interface's, and --adaptive on]
+    #[arg(long, value_name = "KIND", value_parser = network, conflicts_with = "rate")]
+    pub(crate) network: Option<Profile>,
+
+    /// Rate on the wire, headers counted, for example 400mbit
+    #[arg(long, value_parser = rate)]
+    pub(crate) rate: Option<Rate>,
+
+    /// Slow down when most clients lose; auto does so unless --network or --rate is given
+    #[arg(long, value_enum, default_value_t = Switch::Auto)]
+    pub(crate) adaptive: Switch,
+
+    /// Routers that the stream may pass, plus one
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) ttl: u8,
+
+    /// Differentiated services code point of the stream, 0 to 63
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..64))]
+    pub(crate) dscp: u8,
+
+    /// Have clients join the group for this server only (IGMPv3); always so for groups of 232.0.0.0/8
+    #[arg(long)]
+    pub(crate) source_specific: bool,
+
+    /// Give up a client that was silent for so long
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) client_timeout: Duration,
+
+    /// Stay for late comers when all have the image, until Ctrl-C
+    #[arg(long)]
+    pub(crate) keep_open: bool,
+
+    /// Where the image's hashes are kept for the next start: user (the user's cache folder), beside (the image),
+    /// none, or a folder
+    #[arg(long, value_name = "PLACE", default_value = "user")]
+    pub(crate) manifest_cache: PathBuf,
+
+    /// Print events, progress and summary as NDJSON on the standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const VERIFY_HELP: &str = "\
+A WIM can hold a table of SHA-1 sums over itself (wimlib: --check, DISM: /CheckIntegrity). This reads the
+whole file and compares. Parts of a split WIM have a table each.
+
+Exit codes:
+  0    every sum of every image matches
+  1    an image cannot be read
+  2    the command line is wrong
+  3    an image is damaged: a sum does not match, or its fields lie
+  4    none is damaged, but one has nothing to check it against: no WIM, or no integrity table
+  130  ended by its user";
+
+#[derive(Debug, Args)]
+#[command(after_help = VERIFY_HELP)]
+pub(crate) struct VerifyArguments {
+    /// The WIMs to check
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<PathBuf>,
+
+    /// Print results as NDJSON on the standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// On, off, or as it seems best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    Auto,
+    On,
+    Off,
+}
+
+fn name(text: &str) -> Result<String, String> {
+    match text.len() {
+        0 => Err("a name has at least one letter".to_owned()),
+        1..=NAME_LIMIT => Ok(text.to_owned()),
+        bytes => Err(format!("it has {bytes} bytes, at most {NAME_LIMIT} can be asked for")),
+    }
+}
+
+fn network(text: &str) -> Result<Profile, String> {
+    text.parse::<Profile>().map_err(|error| format!("{error}\n  {}", error.help()))
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    text.parse::<Rate>().map_err(|error| format!("{error}\n  {}", error.help()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_exit_code_is_in_the_help() {
+        use crate::exit::Exit;
+        for exit in [Exit::Success, Exit::Error, Exit::Usage, Exit::Incomplete, Exit::Cancelled] {
+            assert!(SEND_HELP.contains(&format!("\n  {:<3}  ", exit.code())), "{exit:?}");
+        }
+        for exit in [Exit::Success, Exit::Error, Exit::Usage, Exit::Incomplete, Exit::Unchecked, Exit::Cancelled] {
+            assert!(VERIFY_HELP.contains(&format!("\n  {:<3}  ", exit.code())), "{exit:?}");
+        }
+    }
+}

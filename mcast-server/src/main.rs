@@ -1,0 +1,32 @@
+//! `mcast-server`: serves one image to many machines at once.
+
+mod cli;
+mod exit;
+mod interrupt;
+mod keyboard;
+mod platform;
+mod send;
+mod summary;
+mod terms;
+mod text;
+mod verify;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::interrupt::Interrupt;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = Interrupt::install().and_then(|interrupt| match &cli.command {
+        Command::Send(arguments) => send::run(arguments, &interrupt),
+        Command::Verify(arguments) => verify::run(arguments, &interrupt),
+    });
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.report(cli.json()),
+    }
+}

@@ -1,0 +1,20 @@
+//! What differs between platforms.
+
+use std::path::PathBuf;
+
+use nix::sys::signal::{SigSet, Signal};
+
+/// Reading the terminal from the background gives this thread an error, instead of stopping the program.
+pub(crate) fn survive_background_reads() {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGTTIN);
+    // Without it a program sent to the background stops when somebody types: bad, but no reason to end.
+    let _ = set.thread_block();
+}
+
+/// The user's folder for what can be made again (XDG base directories), if there is one.
+pub(crate) fn cache_folder() -> Option<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(base.join("mcast"))
+}

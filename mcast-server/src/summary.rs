@@ -1,0 +1,184 @@
+//! What a session came to: who has the image, who has not and why, and what it cost.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+
+use indicatif::BinaryBytes;
+use multicast_core::engine::SessionSummary;
+use multicast_core::net::SendStats;
+use multicast_core::sender::{ClientSnapshot, ClientState, SenderCounters, SenderEvent};
+use multicast_core::types::ClientId;
+use serde::Serialize;
+
+use crate::exit::Exit;
+use crate::text;
+
+/// Why clients went without the image; they may come back.
+#[derive(Debug, Default)]
+pub(crate) struct Reasons(HashMap<ClientId, String>);
+
+impl Reasons {
+    /// Keeps what `event` says of it.
+    pub(crate) fn note(&mut self, event: &SenderEvent) {
+        match event {
+            SenderEvent::ClientJoined { client, .. } => {
+                self.0.remove(client);
+            }
+            SenderEvent::ClientLeft { client, text, .. } => {
+                self.0.insert(*client, text.clone());
+            }
+            SenderEvent::ClientGivenUp { client, silent_seconds, .. } => {
+                self.0.insert(*client, format!("silent for {}", text::duration(*silent_seconds)));
+            }
+            SenderEvent::ClientRemoved { client, .. } => {
+                self.0.insert(*client, "removed by the operator".to_owned());
+            }
+            _ => {}
+        }
+    }
+
+    fn of(&self, client: &ClientSnapshot) -> String {
+        let ended = || "the session ended before it was complete".to_owned();
+        self.0.get(&client.client).cloned().unwrap_or_else(ended)
+    }
+}
+
+/// The end of a session.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    /// Every client that was admitted has the image.
+    complete: bool,
+    /// Ended by its user.
+    cancelled: bool,
+    exit_code: u8,
+    /// Clients ever admitted.
+    clients: usize,
+    clients_complete: usize,
+    clients_left: usize,
+    clients_given_up: usize,
+    clients_removed: usize,
+    /// Those that do not have the image.
+    failed: Vec<Failed>,
+    image_bytes: u64,
+    wire_bytes: u64,
+    wire_per_image: f64,
+    image_symbols: u64,
+    symbols_per_image: f64,
+    /// Of the symbols sent, those that replaced lost ones.
+    repair_share: f64,
+    seconds: f64,
+    /// Bits per second on the wire.
+    average_rate: f64,
+    counters: SenderCounters,
+    socket: SendStats,
+    gso: bool,
+}
+
+/// A client without the image.
+#[derive(Debug, Serialize)]
+struct Failed {
+    client: ClientId,
+    host: String,
+    address: SocketAddr,
+    state: ClientState,
+    /// Of the stream's blocks, from 0 to 1.
+    done: f64,
+    reason: String,
+}
+
+impl Summary {
+    pub(crate) fn new(session: &SessionSummary, reasons: &Reasons, cancelled: bool, keep_open: bool) -> Self {
+        let snapshot = &session.snapshot;
+        let in_state = |state| snapshot.clients.iter().filter(|client| client.state == state).count();
+        let lacking = snapshot.clients.iter().filter(|client| client.state != ClientState::Complete);
+        let failed: Vec<_> = lacking
+            .map(|client| Failed {
+                client: client.client,
+                host: client.host.clone(),
+                address: client.address,
+                state: client.state,
+                done: f64::from(client.verified) / f64::from(snapshot.blocks.max(1)),
+                reason: reasons.of(client),
+            })
+            .collect();
+        // Whoever keeps a session open ends it by a signal: no cancellation if nobody was receiving.
+        let served = keep_open && !snapshot.clients.is_empty() && !snapshot.clients.iter().any(|c| c.state.is_active());
+        let cancelled = cancelled && !served;
+        let complete = failed.is_empty() && !snapshot.clients.is_empty();
+        let exit = match (cancelled, complete) {
+            (true, _) => Exit::Cancelled,
+            (false, true) => Exit::Success,
+            (false, false) => Exit::Incomplete,
+        };
+        let counters = snapshot.counters;
+        let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
+        let bits = counters.wire_bytes as f64 * 8.0;
+        Self {
+            complete,
+            cancelled,
+            exit_code: exit.code(),
+            clients: snapshot.clients.len(),
+            clients_complete: in_state(ClientState::Complete),
+            clients_left: in_state(ClientState::Left),
+            clients_given_up: in_state(ClientState::GivenUp),
+            clients_removed: in_state(ClientState::Removed),
+            failed,
+            image_bytes: session.image_bytes,
+            wire_bytes: counters.wire_bytes,
+            wire_per_image: share(counters.wire_bytes, session.image_bytes),
+            image_symbols: session.image_symbols,
+            symbols_per_image: share(counters.symbols, session.image_symbols),
+            repair_share: share(counters.parity_symbols + counters.resent_symbols, counters.symbols),
+            seconds: session.seconds,
+            average_rate: if session.seconds > 0.0 { bits / session.seconds } else { 0.0 },
+            counters,
+            socket: session.socket,
+            gso: session.gso,
+        }
+    }
+
+    /// How the program is to end.
+    pub(crate) fn exit(&self) -> Exit {
+        match (self.cancelled, self.complete) {
+            (true, _) => Exit::Cancelled,
+            (false, true) => Exit::Success,
+            (false, false) => Exit::Incomplete,
+        }
+    }
+
+    fn who(&self) -> String {
+        let mut parts = vec![format!("{} complete", self.clients_complete)];
+        let others = [
+            (self.clients_given_up, "given up"),
+            (self.clients_left, "left"),
+            (self.clients_removed, "removed"),
+            (
+                self.clients - self.clients_complete - self.clients_given_up - self.clients_left - self.clients_removed,
+                "unfinished",
+            ),
+        ];
+        parts.extend(others.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}")));
+        format!("{} of {}", parts.join(", "), text::count(self.clients, "client"))
+    }
+}
+
+/// Several lines.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "clients    {}", self.who())?;
+        for failed in &self.failed {
+            let Failed { host, address, state, done, reason, .. } = failed;
+            writeln!(f, "           {host} ({address}) {} at {:.1} %: {reason}", text::state(*state), done * 100.0)?;
+        }
+        writeln!(f, "image      {} bytes ({})", self.image_bytes, BinaryBytes(self.image_bytes))?;
+        let Self { wire_bytes, wire_per_image, symbols_per_image, .. } = self;
+        writeln!(f, "on wire    {wire_bytes} bytes, {wire_per_image:.4} × the image, headers counted")?;
+        let (symbols, repair) = (self.counters.symbols, self.repair_share * 100.0);
+        writeln!(f, "symbols    {symbols} sent, {symbols_per_image:.4} × the image; {repair:.2} % for repair")?;
+        if self.socket.refused > 0 {
+            writeln!(f, "dropped    {} datagrams by this host's own queue", self.socket.refused)?;
+        }
+        write!(f, "time       {}, {} on average", text::duration(self.seconds), text::rate(self.average_rate))
+    }
+}

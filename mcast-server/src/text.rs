@@ -1,0 +1,102 @@
+//! Figures and events as people read them.
+
+use multicast_core::sender::{ClientState, EndCause, SenderEvent, StartCause};
+
+/// Bits per second in three digits.
+pub(crate) fn rate(bits: f64) -> String {
+    let (value, unit) = match bits {
+        bits if bits >= 1e9 => (bits / 1e9, "Gbit/s"),
+        bits if bits >= 1e6 => (bits / 1e6, "Mbit/s"),
+        bits => (bits / 1e3, "kbit/s"),
+    };
+    let decimals = if value >= 99.95 {
+        0
+    } else if value >= 9.995 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.decimals$} {unit}")
+}
+
+/// Seconds as a clock's figures.
+pub(crate) fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..60 if seconds < 9.95 => format!("{seconds:.1} s"),
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// `1 client`, `2 clients`.
+pub(crate) fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Where a client stands.
+pub(crate) fn state(state: ClientState) -> &'static str {
+    match state {
+        ClientState::Joined => "joined",
+        ClientState::Receiving => "receiving",
+        ClientState::Silent => "silent",
+        ClientState::Complete => "complete",
+        ClientState::Left => "left",
+        ClientState::GivenUp => "given up",
+        ClientState::Removed => "removed",
+    }
+}
+
+/// What happened, `None` if it is not worth a line.
+pub(crate) fn event(event: &SenderEvent) -> Option<String> {
+    use SenderEvent as E;
+    Some(match event {
+        E::ClientJoined { host, address, again: false, .. } => format!("{host} ({address}) joined"),
+        E::ClientJoined { host, address, again: true, .. } => format!("{host} ({address}) is back"),
+        E::ClientReady { host, held, .. } if *held > 0 => {
+            format!("{host} holds {} already", count(*held as usize, "block"))
+        }
+        E::ClientReady { .. } => return None,
+        E::ClientRefused { address, host, text, .. } => format!("{host} ({address}) was refused: {text}"),
+        E::ClientComplete { host, seconds, .. } => format!("{host} is complete after {}", duration(*seconds)),
+        E::ClientLeft { host, text, .. } => format!("{host} left without the image: {text}"),
+        E::ClientGivenUp { host, silent_seconds, .. } => {
+            format!("{host} was given up after {} of silence", duration(*silent_seconds))
+        }
+        E::ClientRemoved { host, .. } => format!("{host} was removed"),
+        E::Started { clients, cause } => {
+            let why = match cause {
+                StartCause::Clients => "as many as asked for are there",
+                StartCause::Wait => "the first one has waited long enough",
+                StartCause::Command => "by command",
+            };
+            format!("started with {}: {why}", count(*clients as usize, "client"))
+        }
+        E::Paused => "paused".to_owned(),
+        E::Resumed => "resumed".to_owned(),
+        E::RateChanged { rate: to, median_loss } => {
+            format!("rate is now {}, the median client loses {:.1} %", rate(to.bits() as f64), median_loss * 100.0)
+        }
+        E::Ended { cause: EndCause::Finished } => "ended".to_owned(),
+        E::Ended { cause: EndCause::Cancelled } => "cancelled".to_owned(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_have_three_digits() {
+        let texts = [930e6, 9e9, 92.4e6, 999.96e6, 400e3, 0.0].map(rate);
+        assert_eq!(texts, ["930 Mbit/s", "9.00 Gbit/s", "92.4 Mbit/s", "1000 Mbit/s", "400 kbit/s", "0.00 kbit/s"]);
+    }
+
+    #[test]
+    fn durations_grow_coarser() {
+        let texts = [1.25, 9.96, 59.4, 59.6, 125.0, 3725.0].map(duration);
+        assert_eq!(texts, ["1.2 s", "10 s", "59 s", "1 min 00 s", "2 min 05 s", "1 h 02 min"]);
+    }
+}

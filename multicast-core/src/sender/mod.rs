@@ -463,7 +463,8 @@ impl Sender {
     }
 
     fn count_ready(&mut self, now: Instant) {
-        self.ready = self.roster.iter().filter(|c| c.state.is_active() && c.state != ClientState::Joined).count() as u32;
+        // One that came with the whole image counts too, or a threshold of all would never be reached.
+        self.ready = self.roster.ready() + self.roster.complete();
         self.first_ready = (self.ready > 0).then(|| self.first_ready.unwrap_or(now));
     }
 
@@ -475,6 +476,7 @@ impl Sender {
         let seconds = (now - client.joined).as_secs_f64();
         self.events.push_back(SenderEvent::ClientComplete { client: client.id, host: client.host.clone(), seconds });
         self.roster.set_state(slot, ClientState::Complete, now);
+        self.count_ready(now);
         self.release(slot, ReleaseReason::Complete, "complete");
         self.polls.progress();
     }
@@ -550,6 +552,7 @@ impl Sender {
             if client.state == ClientState::Receiving && silent > SILENT_TIME && client.unanswered > SILENT_POLLS {
                 client.state = ClientState::Silent;
             }
+            let client = self.roster.get(slot);
             if silent > self.config.silence && client.unanswered >= FAIR_POLLS {
                 let (client, host) = (client.id, client.host.clone());
                 let silent_seconds = silent.as_secs_f64();

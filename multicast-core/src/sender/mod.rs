@@ -446,6 +446,7 @@ impl Sender {
             ClientState::Joined => self.ready(now, slot, report.verified),
             ClientState::Receiving | ClientState::Silent => {}
         }
+        self.polls.answered(self.config.headers + (Report::HEADER_LEN + report.runs.len()) as u32);
         self.roster.get_mut(slot).heard_report(now, from, report);
         if report.complete {
             self.complete(now, slot);
@@ -502,13 +503,15 @@ impl Sender {
                 continue;
             }
             holds.clear_range(range);
-            for block in run.blocks {
+            let mut block = self.needs.next_to_raise(run.blocks.start);
+            while block < run.blocks.end {
                 while in_flight.next_if(|(sent, _)| sent.0 < block).is_some() {}
                 let under_way = in_flight.peek().filter(|(sent, _)| sent.0 == block).map_or(0, |(_, count)| *count);
                 let lacks = u32::from(run.deficit.min(self.needs.symbols_of(BlockIndex(block))));
                 if lacks > under_way {
                     self.needs.raise(BlockIndex(block), (lacks - under_way) as u16);
                 }
+                block = self.needs.next_to_raise(block + 1);
             }
         }
         if self.needs.total() != before {

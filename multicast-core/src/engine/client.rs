@@ -448,14 +448,7 @@ impl ClientThread {
                     return;
                 }
             },
-            ReceiverEvent::ManifestVerified { encoded } => {
-                if let Some(opened) = &run.opened
-                    && let Err(error) = opened.store.keep_manifest(&encoded)
-                {
-                    run.machine.abort(self.clock.now(), ReceiverError::Store(error));
-                }
-                return;
-            }
+            ReceiverEvent::ManifestVerified => return,
             ReceiverEvent::Failed(error) => {
                 run.failure.get_or_insert(ClientError::Receiver(error));
                 return;

@@ -1,5 +1,7 @@
 //! Which symbols of which blocks are here.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use crate::bitmap::Bitmap;
@@ -65,6 +67,10 @@ pub(super) struct BlockTable {
     held: u32,
     /// Below it every block is held.
     low: u32,
+    /// Nothing of any block from here on was ever here.
+    untouched: u32,
+    /// Partial blocks that hold parity.
+    pooled: BTreeSet<BlockIndex>,
     pool_used: usize,
     pool_limit: usize,
 }
@@ -73,7 +79,7 @@ impl BlockTable {
     /// Nothing of `blocks` blocks is here; parity symbols of at most `pool_limit` bytes are kept.
     pub(super) fn new(blocks: u32, pool_limit: usize) -> Self {
         let states = std::iter::repeat_with(|| State::Missing).take(blocks as usize).collect();
-        Self { states, held: 0, low: 0, pool_used: 0, pool_limit }
+        Self { states, held: 0, low: 0, untouched: 0, pooled: BTreeSet::new(), pool_used: 0, pool_limit }
     }
 
     pub(super) fn len(&self) -> u32 {
@@ -91,25 +97,57 @@ impl BlockTable {
 
     /// Notes symbol `symbol` of `span`; a source symbol's bytes are the caller's to store first.
     pub(super) fn take(&mut self, span: &BlockSpan, symbol: SymbolIndex, payload: &[u8]) -> Intake {
-        let room = self.pool_used + payload.len() <= self.pool_limit;
+        if symbol.0 >= span.symbols {
+            return self.take_parity(span, symbol, payload);
+        }
+        let Some(partial) = self.partial(span) else { return Intake::Useless };
+        if !partial.source.set(symbol.index()) {
+            return Intake::Useless;
+        }
+        if partial.have() >= usize::from(span.symbols) { Intake::Ready } else { Intake::New }
+    }
+
+    fn take_parity(&mut self, span: &BlockSpan, symbol: SymbolIndex, payload: &[u8]) -> Intake {
+        let Some(partial) = self.partial(span) else { return Intake::Useless };
+        if partial.parity.iter().any(|(have, _)| *have == symbol) {
+            return Intake::Useless;
+        }
+        // The one that completes the block is out of the pool again at once.
+        let completes = partial.have() + 1 >= usize::from(span.symbols);
+        if !completes && !self.make_room(span.block, payload.len()) {
+            return Intake::NoRoom;
+        }
+        let Some(partial) = self.partial(span) else { return Intake::Useless };
+        partial.parity.push((symbol, Bytes::copy_from_slice(payload)));
+        self.pool_used += payload.len();
+        self.pooled.insert(span.block);
+        if completes { Intake::Ready } else { Intake::New }
+    }
+
+    /// The block, if it is neither here nor being checked.
+    fn partial(&mut self, span: &BlockSpan) -> Option<&mut Partial> {
         let state = &mut self.states[span.block.index()];
         if matches!(state, State::Missing) {
             *state = State::Partial(Box::new(Partial::new(span.symbols)));
+            self.untouched = self.untouched.max(span.block.0 + 1);
         }
-        let State::Partial(partial) = state else { return Intake::Useless };
-        if symbol.0 < span.symbols {
-            if !partial.source.set(symbol.index()) {
-                return Intake::Useless;
+        match state {
+            State::Partial(partial) => Some(partial),
+            _ => None,
+        }
+    }
+
+    /// Gives up the parity of later blocks for `block`, so that a full pool cannot keep every block
+    /// from completion.
+    fn make_room(&mut self, block: BlockIndex, bytes: usize) -> bool {
+        while self.pool_used + bytes > self.pool_limit {
+            let Some(&last) = self.pooled.last().filter(|&&last| last > block) else { return false };
+            self.pooled.remove(&last);
+            if let State::Partial(partial) = &mut self.states[last.index()] {
+                self.pool_used -= parity_bytes(&std::mem::take(&mut partial.parity));
             }
-        } else if partial.parity.iter().any(|(have, _)| *have == symbol) {
-            return Intake::Useless;
-        } else if !room {
-            return Intake::NoRoom;
-        } else {
-            partial.parity.push((symbol, Bytes::copy_from_slice(payload)));
-            self.pool_used += payload.len();
         }
-        if partial.have() >= usize::from(span.symbols) { Intake::Ready } else { Intake::New }
+        true
     }
 
     /// Whether `symbol` of `span` would bring something new.
@@ -125,7 +163,8 @@ impl BlockTable {
     pub(super) fn check(&mut self, block: BlockIndex) -> Option<Partial> {
         match std::mem::replace(&mut self.states[block.index()], State::Checking) {
             State::Partial(partial) => {
-                self.pool_used -= partial.parity.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+                self.pool_used -= parity_bytes(&partial.parity);
+                self.pooled.remove(&block);
                 Some(*partial)
             }
             other => {
@@ -154,6 +193,7 @@ impl BlockTable {
         if !matches!(std::mem::replace(&mut self.states[block.index()], State::Held), State::Held) {
             self.held += 1;
         }
+        self.untouched = self.untouched.max(block.0 + 1);
         while self.states.get(self.low as usize).is_some_and(|state| matches!(state, State::Held)) {
             self.low += 1;
         }
@@ -172,6 +212,11 @@ impl BlockTable {
         self.low
     }
 
+    /// From here on all is missing.
+    pub(super) fn untouched(&self) -> u32 {
+        self.untouched
+    }
+
     /// Symbols that a block of `symbols` source symbols lacks.
     pub(super) fn deficit(&self, block: u32, symbols: u16) -> u16 {
         match &self.states[block as usize] {
@@ -179,5 +224,33 @@ impl BlockTable {
             State::Partial(partial) => symbols - partial.have().min(symbols.into()) as u16,
             State::Checking | State::Hashed(_) | State::Held => 0,
         }
+    }
+}
+
+fn parity_bytes(parity: &[(SymbolIndex, Bytes)]) -> usize {
+    parity.iter().map(|(_, bytes)| bytes.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::BlockSource;
+
+    fn span(block: u32) -> BlockSpan {
+        BlockSpan { block: BlockIndex(block), source: BlockSource::File(0), offset: 0, len: 8, symbols: 4 }
+    }
+
+    #[test]
+    fn a_full_pool_gives_way_to_earlier_blocks_and_to_what_completes_one() {
+        let mut table = BlockTable::new(4, 6);
+        let mut parity = |block, symbol| table.take(&span(block), SymbolIndex(symbol), &[0; 2]);
+        assert_eq!([parity(3, 4), parity(3, 5), parity(2, 4)], [Intake::New; 3]);
+        assert_eq!(parity(3, 6), Intake::NoRoom, "later blocks wait");
+        assert_eq!([parity(1, 4), parity(1, 5), parity(1, 6)], [Intake::New; 3], "earlier ones do not");
+        assert_eq!(parity(2, 5), Intake::NoRoom);
+        assert_eq!(parity(1, 7), Intake::Ready, "nor does what completes a block");
+        table.check(BlockIndex(1));
+        assert_eq!([1, 2, 3].map(|block| table.deficit(block, 4)), [0, 4, 4]);
+        assert_eq!(table.take(&span(2), SymbolIndex(5), &[0; 2]), Intake::New, "the pool is empty again");
     }
 }

@@ -47,11 +47,8 @@ pub enum ReceiverEvent {
         /// For how long nothing was.
         seconds: f64,
     },
-    /// The manifest is here and is what the offer said; its encoded bytes for the journal.
-    ManifestVerified {
-        /// As it came.
-        encoded: Vec<u8>,
-    },
+    /// The manifest is here and is what the offer said.
+    ManifestVerified,
     /// A block did not match its hash and is fetched anew.
     BlockDamaged {
         /// Which.

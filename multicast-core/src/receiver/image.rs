@@ -28,6 +28,8 @@ pub(super) struct ImageState {
     pub(super) verified_bytes: u64,
     /// The span of the last symbol: symbols of one block come together.
     last_span: Option<BlockSpan>,
+    /// Blocks of fewer symbols than the others, at most one a file and one of the manifest, in order.
+    short_blocks: Vec<(u32, u16)>,
     /// Where the next report goes on.
     cursor: u32,
 }
@@ -50,6 +52,7 @@ impl ImageState {
             coder: layout.geometry().codec.coder(),
             verified_bytes: 0,
             last_span: None,
+            short_blocks: short_blocks(&layout),
             cursor: 0,
             layout,
             root,
@@ -159,16 +162,22 @@ impl ImageState {
         let mut runs = RunEncoder::new(BlockIndex(from), limit);
         runs.push(low - from, 0);
         let full = self.layout.geometry().block_symbols;
-        for block in low..end {
-            let mut deficit = self.blocks.deficit(block, full);
-            if deficit == full {
-                deficit = self.layout.symbols_of(BlockIndex(block));
-            } else if deficit > 0 && self.layout.symbols_of(BlockIndex(block)) != full {
-                deficit = self.blocks.deficit(block, self.layout.symbols_of(BlockIndex(block)));
-            }
-            if !runs.push(1, deficit) {
+        let mut block = low;
+        while block < end {
+            let short = self.short_blocks.iter().find(|(short, _)| *short >= block);
+            let (symbols, run_end) = match short {
+                Some(&(short, symbols)) if short == block => (symbols, block + 1),
+                Some(&(short, _)) => (full, short.min(end)),
+                None => (full, end),
+            };
+            let (count, deficit) = match block >= self.blocks.untouched() {
+                true => (run_end - block, symbols),
+                false => (1, self.blocks.deficit(block, symbols)),
+            };
+            if !runs.push(count, deficit) {
                 break;
             }
+            block += count;
         }
         let (from, to, runs) = runs.finish();
         self.cursor = if to.0 >= end { 0 } else { to.0 };
@@ -289,10 +298,17 @@ impl ImageState {
             return Err(ReceiverError::ManifestMismatch);
         }
         self.manifest = Some(manifest);
-        events.push_back(ReceiverEvent::ManifestVerified { encoded: encoded.to_vec() });
+        events.push_back(ReceiverEvent::ManifestVerified);
+        jobs.push_back(Job::KeepManifest { encoded: encoded.to_vec() });
         for (block, hash) in self.blocks.hashed() {
             self.compare(block, hash, jobs, counters, events);
         }
         Ok(())
     }
+}
+
+fn short_blocks(layout: &Layout) -> Vec<(u32, u16)> {
+    let full = layout.geometry().block_symbols;
+    let symbols = (0..layout.blocks()).map(|block| (block, layout.symbols_of(BlockIndex(block))));
+    symbols.filter(|(_, symbols)| *symbols != full).collect()
 }

@@ -24,6 +24,11 @@ pub enum Job {
         /// Parity symbols.
         parity: Vec<(SymbolIndex, Bytes)>,
     },
+    /// The manifest is the one that was offered: tell the store, before any block of it.
+    KeepManifest {
+        /// As it came.
+        encoded: Vec<u8>,
+    },
     /// The block matched its hash: tell the store.
     Keep {
         /// The block.
@@ -74,6 +79,9 @@ impl JobRunner {
         match job {
             Job::Hash { span } => self.hash(&span, store),
             Job::Rebuild { span, present, parity } => self.rebuild(&span, &present, &parity, store),
+            Job::KeepManifest { encoded } => {
+                store.keep_manifest(&encoded).map_or_else(JobDone::Failed, |()| JobDone::Kept)
+            }
             Job::Keep { span } => store.verified(&span).map_or_else(JobDone::Failed, |()| JobDone::Kept),
             Job::Finish => store.commit().map_or_else(JobDone::Failed, |()| JobDone::Finished),
         }

@@ -36,9 +36,10 @@ const JOIN_INTERVAL_MAX: Duration = Duration::from_secs(1);
 const LOST_AFTER: Duration = Duration::from_secs(3);
 /// A driver that has accepted an offer should hear the group at once; say so after this.
 const DEAF_AFTER: Duration = Duration::from_secs(5);
-/// Complete, but the server does not answer: so often it is told again.
-const FAREWELLS: u32 = 8;
+/// Complete, but the server does not answer: it is told again every so often, and whenever it asks,
+/// for as long as it would wait itself, but no longer than this.
 const FAREWELL_INTERVAL: Duration = Duration::from_millis(250);
+const FAREWELL_MAX: Duration = Duration::from_secs(30);
 /// Copies of a leave, which nobody acknowledges.
 const LEAVES: u32 = 3;
 const LEAVE_INTERVAL: Duration = Duration::from_millis(30);
@@ -79,6 +80,8 @@ struct Membership {
     session: SessionId,
     slot: Slot,
     group: SocketAddr,
+    /// Silence after which the server gives a client up.
+    silence: Duration,
     /// One past the last symbol known to be sent, once anything was heard.
     as_of: Option<Sequence>,
     /// Symbols that came, and were sent, in this session.
@@ -114,7 +117,7 @@ pub struct Receiver {
     join_interval: Duration,
     last_refusal: Option<(RefuseReason, String)>,
     farewell_due: Instant,
-    farewells: u32,
+    farewell_until: Instant,
     /// Copies of a leave yet to be sent, and the error to end with.
     leaving: Option<(LeaveReason, String, u32)>,
     failure: Option<ReceiverError>,
@@ -141,7 +144,7 @@ impl Receiver {
             join_interval: JOIN_INTERVAL,
             last_refusal: None,
             farewell_due: now,
-            farewells: 0,
+            farewell_until: now,
             leaving: None,
             failure: None,
             rate_kbit: 0,
@@ -172,6 +175,7 @@ impl Receiver {
             session: offer.session,
             slot: offer.slot,
             group: offer.group,
+            silence: Duration::from_millis(offer.silence_ms.into()),
             as_of: None,
             received: 0,
             heard: now,
@@ -275,9 +279,11 @@ impl Receiver {
             JobDone::Finished => {
                 self.events.push_back(ReceiverEvent::Complete);
                 self.state = ReceiverState::Farewell;
-                let clients = self.membership.as_ref().map_or(0, |m| m.clients);
-                let spread = u64::from(clients / COMPLETIONS_PER_MS);
-                self.farewell_due = now + Duration::from_millis(self.rng.u64(0..=spread));
+                let (clients, silence) =
+                    self.membership.as_ref().map_or((0, Duration::ZERO), |m| (m.clients, m.silence));
+                let spread = u64::from(clients / COMPLETIONS_PER_MS) * 1000;
+                self.farewell_due = now + Duration::from_micros(self.rng.u64(0..=spread));
+                self.farewell_until = self.farewell_due + silence.clamp(FAREWELL_INTERVAL, FAREWELL_MAX);
                 self.handle_timeout(now);
             }
             done => {
@@ -337,14 +343,14 @@ impl Receiver {
         let mut next = Instant::from_nanos(u64::MAX);
         if let Some(membership) = &self.membership {
             next = next.min(membership.report_due.map_or(next, |(due, _)| due));
-            next = next.min(membership.heard + LOST_AFTER);
+            next = next.min(membership.heard + self.silence_limit(membership));
         }
         if self.state == ReceiverState::Farewell {
             next = next.min(self.farewell_due);
         } else if self.wants_offer() {
             next = next.min(self.join_due);
         }
-        if let Some(limit) = self.config.wait_limit.filter(|_| self.membership.is_none()) {
+        if let Some(limit) = self.config.wait_limit.filter(|_| self.waits_for_session()) {
             next = next.min(self.waiting_since + limit);
         }
         Some(next)
@@ -382,6 +388,20 @@ impl Receiver {
         match &self.membership {
             None => self.offer.is_none(),
             Some(membership) => membership.as_of.is_none(),
+        }
+    }
+
+    /// Whether the time until there is a session counts.
+    fn waits_for_session(&self) -> bool {
+        self.membership.is_none() && self.offer.is_none() && self.state != ReceiverState::Farewell
+    }
+
+    /// Silence of the group after which there is something to say or to do.
+    fn silence_limit(&self, membership: &Membership) -> Duration {
+        match membership.as_of {
+            Some(_) => LOST_AFTER,
+            None if membership.told_deaf => self.config.deaf_limit,
+            None => DEAF_AFTER.min(self.config.deaf_limit),
         }
     }
 
@@ -464,7 +484,9 @@ impl Receiver {
             return;
         };
         membership.heard = now;
-        membership.as_of = Some(membership.as_of.map_or(heartbeat.sequence, |as_of| as_of.max(heartbeat.sequence)));
+        // Not the later of both: a damaged symbol may have told a number from far ahead, with which no
+        // report would be believed any more. One from too far back only delays what is asked for.
+        membership.as_of = Some(heartbeat.sequence);
         self.rate_kbit = heartbeat.rate_kbit;
         let joined = heartbeat.state == SessionState::Waiting && membership.clients != heartbeat.clients;
         membership.clients = heartbeat.clients;
@@ -483,7 +505,9 @@ impl Receiver {
             let spread = if polled { poll.spread_ms.into() } else { membership.clients / COMPLETIONS_PER_MS };
             membership.reported = true;
             let due = now + Duration::from_micros(self.rng.u64(0..=u64::from(spread) * 1000));
-            membership.report_due.get_or_insert((due, if polled { poll.number } else { 0 }));
+            let answer = (due, if polled { poll.number } else { 0 });
+            // The sooner of both, so that no single heartbeat can put a report off for long.
+            membership.report_due = Some(membership.report_due.map_or(answer, |pending| pending.min(answer)));
         }
         match heartbeat.state {
             SessionState::Ended if self.state == ReceiverState::Farewell => self.state = ReceiverState::Done,
@@ -522,7 +546,7 @@ impl Receiver {
     }
 
     fn say_farewell(&mut self, now: Instant) {
-        let (Some(membership), true) = (&self.membership, self.farewells < FAREWELLS) else {
+        let Some(membership) = self.membership.as_ref().filter(|_| now < self.farewell_until) else {
             self.state = ReceiverState::Done;
             return;
         };
@@ -544,7 +568,6 @@ impl Receiver {
         report.encode(&mut payload);
         self.outbox.push_back(payload);
         self.counters.reports += 1;
-        self.farewells += 1;
         self.farewell_due = now + FAREWELL_INTERVAL;
     }
 
@@ -574,8 +597,7 @@ impl Receiver {
                 self.lose_session(now);
             }
         } else if let Some(limit) = self.config.wait_limit
-            && self.state != ReceiverState::Farewell
-            && self.offer.is_none()
+            && self.waits_for_session()
             && now - self.waiting_since >= limit
         {
             let last =

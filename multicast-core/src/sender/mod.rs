@@ -462,6 +462,7 @@ impl Sender {
             ClientState::Joined => self.ready(now, slot, report.verified),
             ClientState::Receiving | ClientState::Silent => {}
         }
+        self.polls.answered(self.config.headers + (Report::HEADER_LEN + report.runs.len()) as u32);
         self.roster.get_mut(slot).heard_report(now, from, report);
         if report.complete {
             self.complete(now, slot);
@@ -479,8 +480,8 @@ impl Sender {
     }
 
     fn count_ready(&mut self, now: Instant) {
-        self.ready =
-            self.roster.iter().filter(|c| c.state.is_active() && c.state != ClientState::Joined).count() as u32;
+        // One that came with the whole image counts too, or a threshold of all would never be reached.
+        self.ready = self.roster.ready() + self.roster.complete();
         self.first_ready = (self.ready > 0).then(|| self.first_ready.unwrap_or(now));
     }
 
@@ -492,6 +493,7 @@ impl Sender {
         let seconds = (now - client.joined).as_secs_f64();
         self.events.push_back(SenderEvent::ClientComplete { client: client.id, host: client.host.clone(), seconds });
         self.roster.set_state(slot, ClientState::Complete, now);
+        self.count_ready(now);
         self.release(slot, ReleaseReason::Complete, "complete");
         self.polls.progress();
     }
@@ -517,13 +519,15 @@ impl Sender {
                 continue;
             }
             holds.clear_range(range);
-            for block in run.blocks {
+            let mut block = self.needs.next_to_raise(run.blocks.start);
+            while block < run.blocks.end {
                 while in_flight.next_if(|(sent, _)| sent.0 < block).is_some() {}
                 let under_way = in_flight.peek().filter(|(sent, _)| sent.0 == block).map_or(0, |(_, count)| *count);
                 let lacks = u32::from(run.deficit.min(self.needs.symbols_of(BlockIndex(block))));
                 if lacks > under_way {
                     self.needs.raise(BlockIndex(block), (lacks - under_way) as u16);
                 }
+                block = self.needs.next_to_raise(block + 1);
             }
         }
         if self.needs.total() != before {
@@ -567,6 +571,7 @@ impl Sender {
             if client.state == ClientState::Receiving && silent > SILENT_TIME && client.unanswered > SILENT_POLLS {
                 client.state = ClientState::Silent;
             }
+            let client = self.roster.get(slot);
             if silent > self.config.silence && client.unanswered >= FAIR_POLLS {
                 let (client, host) = (client.id, client.host.clone());
                 let silent_seconds = silent.as_secs_f64();

@@ -35,6 +35,8 @@ pub(super) struct NeedMap {
     parity: u16,
     /// Blocks of which somebody has little or nothing: for the carousel.
     carousel: Bitmap,
+    /// Blocks that are needed whole: no report can raise their need.
+    whole: Bitmap,
     /// Blocks that a few symbols would repair, oldest report first; may hold stale entries.
     repairs: VecDeque<BlockIndex>,
     in_repairs: Bitmap,
@@ -75,6 +77,7 @@ impl NeedMap {
             last_of,
             parity: layout.geometry().parity_symbols,
             carousel: Bitmap::new(len),
+            whole: Bitmap::new(len),
             repairs: VecDeque::new(),
             in_repairs: Bitmap::new(len),
             total: 0,
@@ -104,6 +107,11 @@ impl NeedMap {
         &self.carousel
     }
 
+    /// The first block from `from` on that is not needed whole already: only its need can rise.
+    pub(super) fn next_to_raise(&self, from: u32) -> u32 {
+        self.whole.next_zero(from as usize).map_or(u32::MAX, |block| block as u32)
+    }
+
     /// Somebody lacks `deficit` symbols of `block`.
     pub(super) fn raise(&mut self, block: BlockIndex, deficit: u16) {
         let symbols = self.symbols_of(block);
@@ -114,6 +122,9 @@ impl NeedMap {
         }
         self.total += u64::from(deficit - state.need);
         state.need = deficit;
+        if deficit == symbols {
+            self.whole.set(block.index());
+        }
         if self.carousel.get(block.index()) {
             return;
         }
@@ -136,6 +147,7 @@ impl NeedMap {
         self.repairs.clear();
         self.in_repairs.clear_range(0..self.blocks.len());
         self.carousel.clear_range(0..self.blocks.len());
+        self.whole.clear_range(0..self.blocks.len());
     }
 
     /// The oldest block that waits for repair.
@@ -150,12 +162,15 @@ impl NeedMap {
         None
     }
 
-    /// The transmission of `block` begins: if somebody has nothing of it, with its source symbols.
+    /// The transmission of `block` begins: if somebody has nothing of it, with its source symbols. What
+    /// is lost of these is repaired with the first parity symbols again: for whoever came late they are
+    /// fresh, and all others are complete by the replay.
     pub(super) fn begin(&mut self, block: BlockIndex) {
         let symbols = self.symbols_of(block);
         let state = &mut self.blocks[block.index()];
         if state.need == symbols {
             state.source_next = 0;
+            state.parity_next = 0;
         }
     }
 
@@ -189,6 +204,7 @@ impl NeedMap {
         }
         state.need -= run.count;
         self.total -= u64::from(run.count);
+        self.whole.clear(run.block.index());
         if state.need == 0 {
             self.carousel.clear(run.block.index());
             self.in_repairs.clear(run.block.index());

@@ -10,8 +10,8 @@ use crate::wire::Poll;
 /// Answers in a millisecond at most: 2,000 in 100 ms.
 pub(super) const REPORTS_PER_MS: u32 = 20;
 
-/// Bytes on the wire of a usual report, for the budget.
-const REPORT_COST: u64 = 140;
+/// Bytes on the wire of a usual report, for the budget until some came.
+const REPORT_COST: u32 = 140;
 
 /// Part of the stream's rate that reports may take: 1/250.
 const FEEDBACK_SHARE: u64 = 250;
@@ -23,6 +23,8 @@ const DRY_INTERVAL: Duration = Duration::from_millis(4);
 const DRY_INTERVAL_MAX: Duration = Duration::from_millis(200);
 /// While waiting for clients, paused or idle.
 const QUIET_INTERVAL: Duration = Duration::from_millis(200);
+/// Then reports only tell that a client is alive: no more of them than this at once.
+const QUIET_REPORTS: u32 = 400;
 
 /// How busy the session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,19 +43,36 @@ pub(super) struct Polls {
     number: u32,
     cursor: u32,
     last: Option<Instant>,
+    /// Something happened that everybody is to be asked about as soon as may be.
+    urgent: bool,
     dry_interval: Duration,
     /// Answers of the last poll may still come until then.
     answers_until: Instant,
+    /// Bytes on the wire of a report, averaged over the last ones, in sixteenths.
+    report_cost: u32,
 }
 
 impl Polls {
     pub(super) fn new() -> Self {
-        Self { number: 0, cursor: 0, last: None, dry_interval: DRY_INTERVAL, answers_until: Instant::ZERO }
+        Self {
+            number: 0,
+            cursor: 0,
+            last: None,
+            urgent: false,
+            dry_interval: DRY_INTERVAL,
+            answers_until: Instant::ZERO,
+            report_cost: REPORT_COST * 16,
+        }
     }
 
     /// When the next heartbeat is due.
     pub(super) fn next(&self, mood: Mood) -> Instant {
         let Some(last) = self.last else { return Instant::ZERO };
+        // However many clients join at once, they cause no more reports than these.
+        let soonest = (last + DRY_INTERVAL).max(self.answers_until);
+        if self.urgent {
+            return soonest;
+        }
         match mood {
             Mood::Busy => last + BUSY_INTERVAL,
             Mood::Dry => (last + self.dry_interval).max(self.answers_until),
@@ -71,10 +90,15 @@ impl Polls {
         self.dry_interval = DRY_INTERVAL;
     }
 
-    /// Everybody is to be asked at once, whatever the rhythm: needs were forgotten.
+    /// Everybody is to be asked soon, whatever the rhythm: needs were forgotten, or somebody is new.
     pub(super) fn restart(&mut self) {
-        self.last = None;
+        self.urgent = true;
         self.progress();
+    }
+
+    /// A report of `bytes` on the wire came.
+    pub(super) fn answered(&mut self, bytes: u32) {
+        self.report_cost = (self.report_cost - self.report_cost / 16 + bytes).max(1);
     }
 
     /// Composes the poll of the heartbeat that goes out now.
@@ -85,8 +109,9 @@ impl Polls {
             Mood::Quiet => QUIET_INTERVAL,
         };
         self.last = Some(now);
+        self.urgent = false;
         self.number = self.number.wrapping_add(1).max(1);
-        let (first, count, asked) = self.next_slots(roster, budget(interval, mood, rate));
+        let (first, count, asked) = self.next_slots(roster, self.budget(interval, mood, rate));
         if mood != Mood::Dry {
             self.progress();
         } else if first + count == roster.slots() {
@@ -117,12 +142,15 @@ impl Polls {
         self.cursor = end;
         (first, end - first, asked)
     }
-}
 
-/// Reports that a poll may ask for. While the stream rests, its rate is no measure.
-fn budget(interval: Duration, mood: Mood, rate: Rate) -> u32 {
-    let by_time = interval.as_millis() as u64 * u64::from(REPORTS_PER_MS);
-    let by_rate = rate.bytes_in(interval) / FEEDBACK_SHARE / REPORT_COST;
-    let budget = if mood == Mood::Busy { by_rate.clamp(1, by_time) } else { by_time };
-    budget as u32
+    /// Reports that a poll may ask for. While the stream rests, its rate is no measure.
+    fn budget(&self, interval: Duration, mood: Mood, rate: Rate) -> u32 {
+        let by_time = interval.as_millis() as u32 * REPORTS_PER_MS;
+        let by_rate = rate.bytes_in(interval) / FEEDBACK_SHARE * 16 / u64::from(self.report_cost);
+        match mood {
+            Mood::Busy => by_rate.clamp(1, by_time.into()) as u32,
+            Mood::Dry => by_time,
+            Mood::Quiet => by_time.min(QUIET_REPORTS),
+        }
+    }
 }

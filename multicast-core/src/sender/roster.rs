@@ -114,6 +114,7 @@ pub(super) struct Roster {
     clients: Vec<Client>,
     by_id: HashMap<ClientId, Slot>,
     active: u32,
+    joined: u32,
     complete: u32,
 }
 
@@ -150,6 +151,7 @@ impl Roster {
         self.clients.push(fresh);
         self.by_id.insert(id, slot);
         self.active += 1;
+        self.joined += 1;
         (slot, false)
     }
 
@@ -171,8 +173,9 @@ impl Roster {
         let was = std::mem::replace(&mut client.state, state);
         client.ended = (!state.is_active()).then_some(now);
         self.active = self.active + u32::from(state.is_active()) - u32::from(was.is_active());
-        let complete = |s| u32::from(s == ClientState::Complete);
-        self.complete = self.complete + complete(state) - complete(was);
+        let count = |counter: &mut u32, kind| *counter = *counter + u32::from(state == kind) - u32::from(was == kind);
+        count(&mut self.joined, ClientState::Joined);
+        count(&mut self.complete, ClientState::Complete);
     }
 
     /// Every slot, whatever its client's state.
@@ -183,6 +186,11 @@ impl Roster {
     /// Clients that the session still has to care for.
     pub(super) fn active(&self) -> u32 {
         self.active
+    }
+
+    /// Of these, the ones that have told what they hold.
+    pub(super) fn ready(&self) -> u32 {
+        self.active - self.joined
     }
 
     /// Clients that have everything.

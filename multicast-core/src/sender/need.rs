@@ -23,7 +23,7 @@ pub struct SymbolRun {
     pub count: u16,
 }
 
-/// A block of which a client lacks more than one symbol in so many is not repaired at once.
+/// A block of which a client lost more than one symbol in so many is not repaired at once.
 const REPAIR_LIMIT: u16 = 3;
 
 /// The needs of all blocks, and two queues of the blocks that have one.
@@ -131,9 +131,8 @@ impl NeedMap {
         if self.carousel.get(block.index()) {
             return;
         }
-        // A client that lost so much is too slow for the pass: it is served after it, not by holding
-        // up all others.
-        if self.is_too_much(deficit, symbols) {
+        // Served after the pass, not by holding up all others.
+        if deficit == symbols || self.is_too_much(block) {
             self.in_repairs.clear(block.index());
             self.carousel.set(block.index());
         } else if self.in_repairs.set(block.index()) {
@@ -141,9 +140,13 @@ impl NeedMap {
         }
     }
 
-    /// Whether somebody lacks so much of a block that it is not repaired at once.
-    fn is_too_much(&self, deficit: u16, symbols: u16) -> bool {
-        deficit == symbols || deficit > self.parity.min(symbols / REPAIR_LIMIT)
+    /// Whether somebody needs so much repair of a block, what it had lately included, that it is not
+    /// to be had at once. (What is known of a slow client's losses lags behind its queue: it would
+    /// get the rest of a block bit by bit.)
+    fn is_too_much(&self, block: BlockIndex) -> bool {
+        let state = &self.blocks[block.index()];
+        let limit = self.parity.min(self.symbols_of(block) / REPAIR_LIMIT);
+        u32::from(state.need) + u32::from(state.parity_next) > u32::from(limit)
     }
 
     /// Forgets all needs; those who have one will say so again.
@@ -189,7 +192,7 @@ impl NeedMap {
         let state = &self.blocks[block.index()];
         let symbols = self.symbols_of(block);
         let replayed = self.replay && state.source_next >= symbols;
-        state.need > 0 && !(replayed && self.is_too_much(state.need, symbols))
+        state.need > 0 && !(replayed && self.is_too_much(block))
     }
 
     /// The next symbols of `block`, at most `max` and no more than are needed.

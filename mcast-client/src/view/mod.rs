@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use indicatif::BinaryBytes;
 use multicast_core::engine::{ClientEvent, ClientSummary};
 use multicast_core::receiver::{ReceiverCounters, ReceiverSnapshot};
 use serde::Serialize;
@@ -82,7 +83,7 @@ impl Summary {
             false => format!("stored in {}", self.output.display()),
         };
         let (time, loss) = (text::duration(self.seconds), self.loss.unwrap_or_default() * 100.0);
-        format!("{}: {} bytes verified and {place} in {time}, loss {loss:.2} %", self.image, self.bytes)
+        format!("{}: {} verified and {place} in {time}, loss {loss:.2} %", self.image, BinaryBytes(self.bytes))
     }
 }
 

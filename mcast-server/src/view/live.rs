@@ -32,7 +32,15 @@ impl Live {
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
             canvas.set_style(style);
         }
-        Self { terminal: Term::stdout(), canvas, started: Instant::now(), about: None, meter: Meter::default(), keys }
+        Self {
+            terminal: Term::stdout(),
+            canvas,
+            started: Instant::now(),
+            about: None,
+            meter: Meter::default(),
+            narrator: Narrator::default(),
+            keys,
+        }
     }
 
     fn size(&self) -> Size {

@@ -28,7 +28,8 @@ use crate::wire::{
     ReleaseReason, Report, SessionState, Symbol, VERSION, WireError,
 };
 
-/// First pause between two joins; it doubles up to the longest.
+/// First pause between two joins; it grows by a quarter up to the longest, so that a server that
+/// comes up is found after a fifth more of the time that was waited for it.
 const JOIN_INTERVAL: Duration = Duration::from_millis(100);
 const JOIN_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// Without anything of the group for so long, the session is taken for lost. Heartbeats come at
@@ -426,7 +427,7 @@ impl Receiver {
         Join { client: self.config.client, image, host, credential: &[] }.encode(&mut payload);
         self.outbox.push_back(payload);
         self.join_due = now + self.join_interval.mul_f64(0.75 + 0.5 * self.rng.f64());
-        self.join_interval = (self.join_interval * 2).min(JOIN_INTERVAL_MAX);
+        self.join_interval = (self.join_interval * 5 / 4).min(JOIN_INTERVAL_MAX);
     }
 
     fn handle_offer(&mut self, now: Instant, offer: Offer) {
@@ -454,7 +455,8 @@ impl Receiver {
         if refusal.speaks != VERSION {
             return self.fail(now, LeaveReason::Unsuitable, ReceiverError::Version { server: refusal.speaks });
         }
-        if refusal.client != self.config.client {
+        // What the server could not read it cannot address.
+        if refusal.client != self.config.client && refusal.reason != RefuseReason::Version {
             self.counters.unexpected += 1;
             return;
         }

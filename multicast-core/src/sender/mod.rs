@@ -679,7 +679,7 @@ impl Sender {
         if self.needs.total() == 0 {
             return None;
         }
-        let block = match self.current.filter(|&block| self.needs.of(block) > 0) {
+        let block = match self.current.filter(|&block| self.needs.goes_on(block)) {
             Some(block) => block,
             None => {
                 let block = match self.needs.next_repair() {

@@ -40,6 +40,8 @@ pub(super) struct NeedMap {
     /// Blocks that a few symbols would repair, oldest report first; may hold stale entries.
     repairs: VecDeque<BlockIndex>,
     in_repairs: Bitmap,
+    /// The block begun last goes out with its source symbols.
+    replay: bool,
     /// Symbols needed in all.
     total: u64,
 }
@@ -80,6 +82,7 @@ impl NeedMap {
             whole: Bitmap::new(len),
             repairs: VecDeque::new(),
             in_repairs: Bitmap::new(len),
+            replay: false,
             total: 0,
         }
     }
@@ -130,12 +133,17 @@ impl NeedMap {
         }
         // A client that lost so much is too slow for the pass: it is served after it, not by holding
         // up all others.
-        if deficit == symbols || deficit > self.parity || deficit > symbols / REPAIR_LIMIT {
+        if self.is_too_much(deficit, symbols) {
             self.in_repairs.clear(block.index());
             self.carousel.set(block.index());
         } else if self.in_repairs.set(block.index()) {
             self.repairs.push_back(block);
         }
+    }
+
+    /// Whether somebody lacks so much of a block that it is not repaired at once.
+    fn is_too_much(&self, deficit: u16, symbols: u16) -> bool {
+        deficit == symbols || deficit > self.parity.min(symbols / REPAIR_LIMIT)
     }
 
     /// Forgets all needs; those who have one will say so again.
@@ -168,10 +176,20 @@ impl NeedMap {
     pub(super) fn begin(&mut self, block: BlockIndex) {
         let symbols = self.symbols_of(block);
         let state = &mut self.blocks[block.index()];
-        if state.need == symbols {
+        self.replay = state.need == symbols;
+        if self.replay {
             state.source_next = 0;
             state.parity_next = 0;
         }
+    }
+
+    /// Whether the block that was begun last is to go on: it is needed, and not only by clients that
+    /// lost so much of its replay that the others had to wait for them.
+    pub(super) fn goes_on(&self, block: BlockIndex) -> bool {
+        let state = &self.blocks[block.index()];
+        let symbols = self.symbols_of(block);
+        let replayed = self.replay && state.source_next >= symbols;
+        state.need > 0 && !(replayed && self.is_too_much(state.need, symbols))
     }
 
     /// The next symbols of `block`, at most `max` and no more than are needed.

@@ -119,6 +119,8 @@ pub struct Receiver {
     state: ReceiverState,
     rng: fastrand::Rng,
     membership: Option<Membership>,
+    /// The session that was lost last, whose release may come behind the group's word that it is over.
+    lost: Option<SessionId>,
     /// An offer that the driver has not accepted yet.
     offer: Option<Offer>,
     image: Option<ImageState>,
@@ -148,6 +150,7 @@ impl Receiver {
             state: ReceiverState::Joining,
             rng: fastrand::Rng::with_seed(config.seed),
             membership: None,
+            lost: None,
             offer: None,
             image: None,
             image_name: None,
@@ -479,7 +482,8 @@ impl Receiver {
     }
 
     fn handle_release(&mut self, now: Instant, release: &Release<'_>) {
-        if self.membership.as_ref().is_none_or(|m| m.session != release.session) {
+        let session = self.membership.as_ref().map(|m| m.session).or(self.lost);
+        if session != Some(release.session) {
             self.counters.unexpected += 1;
             return;
         }
@@ -628,6 +632,7 @@ impl Receiver {
     /// Asks for a session again; what is here stays.
     fn lose_session(&mut self, now: Instant) {
         let Some(membership) = self.membership.take() else { return };
+        self.lost = Some(membership.session);
         let (symbols, symbols_sent) = membership.symbols();
         self.counters.symbols += symbols;
         self.counters.symbols_sent += symbols_sent;

@@ -81,11 +81,11 @@ pub(crate) struct ReceiveArguments {
     pub(crate) fresh: bool,
 
     /// Give up if no session comes within this, for example 10m [default: wait for ever]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) wait: Option<Duration>,
 
     /// Give up if the server answers but nothing of its stream is heard within this
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub(crate) deaf_limit: Duration,
 
     /// File that tells the next run what a block device holds [default: in the folder for temporary files]
@@ -121,6 +121,12 @@ impl ReceiveArguments {
     pub(crate) fn sink(&self) -> Sink {
         if self.to_stdout() { Sink::Stderr } else { Sink::Stdout }
     }
+}
+
+/// Reads `90s` or `1h 30m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}\n  write a number and its unit, for example 30s, 10m or 1h 30m"))
 }
 
 #[cfg(test)]

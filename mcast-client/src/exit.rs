@@ -84,7 +84,7 @@ impl Failure {
             | ReceiverError::Removed
             | ReceiverError::Cancelled
             | ReceiverError::ImageChanged => (Exit::Refused, None),
-            ReceiverError::Left(_) => (Exit::Interrupted, None),
+            ReceiverError::Left(_) => return Self::new(Exit::Interrupted, "interrupted"),
             _ => (Exit::Error, None),
         };
         Self::of(exit, &error).with_help(help)

@@ -90,13 +90,15 @@ fn watch(
     arguments: &ReceiveArguments,
 ) -> Result<ClientSummary, Failure> {
     let ticks = tick(view.interval());
-    let mut buffer = 0;
+    let (mut buffer, mut kept) = (0, 0);
     loop {
         select! {
             recv(client.events()) -> event => match event {
                 Ok(event) => {
-                    if let ClientEvent::Joined { receive_buffer, .. } = event {
-                        buffer = receive_buffer;
+                    match event {
+                        ClientEvent::Joined { receive_buffer, .. } => buffer = receive_buffer,
+                        ClientEvent::Resumed { kept_blocks, .. } => kept = kept_blocks,
+                        _ => {}
                     }
                     view.event(&event);
                 }
@@ -116,10 +118,9 @@ fn watch(
         ));
     }
     client.wait().map_err(|error| {
-        let failure = Failure::of_client(error, &arguments.output);
-        let keeps = !arguments.to_stdout() && last.verified_bytes > 0;
+        let keeps = !arguments.to_stdout() && (kept > 0 || last.verified_bytes > 0);
         let help = "what is verified stays: the same command goes on from there";
-        failure.with_help_if(keeps, help)
+        Failure::of_client(error, &arguments.output).with_help_if(keeps, help)
     })
 }
 

@@ -100,7 +100,7 @@ pub(crate) struct SendArguments {
     pub(crate) min_clients: Option<u32>,
 
     /// Start when the first client has waited for so long, for example 90s or 10m
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) max_wait: Option<Duration>,
 
     /// Start on the command s (from the terminal or the standard input), or by the other thresholds if given
@@ -136,7 +136,7 @@ pub(crate) struct SendArguments {
     pub(crate) source_specific: bool,
 
     /// Give up a client that was silent for so long
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub(crate) client_timeout: Duration,
 
     /// Stay for late comers when all have the image, until Ctrl-C
@@ -191,6 +191,12 @@ fn name(text: &str) -> Result<String, String> {
         1..=NAME_LIMIT => Ok(text.to_owned()),
         bytes => Err(format!("it has {bytes} bytes, at most {NAME_LIMIT} can be asked for")),
     }
+}
+
+/// Reads `90s` or `1h 30m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}\n  write a number and its unit, for example 30s, 10m or 1h 30m"))
 }
 
 fn network(text: &str) -> Result<Profile, String> {

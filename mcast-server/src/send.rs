@@ -1,7 +1,6 @@
 //! `mcast-server send`: one image, one session, and the end of both.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use crossbeam_channel::{RecvTimeoutError, bounded, never, select, tick};
 use multicast_core::engine::{Engine, Session};
@@ -38,8 +37,7 @@ pub(crate) fn run(arguments: &SendArguments, interrupt: &Interrupt) -> Result<Ex
     let session = engine.start_session(terms.session(&name, arguments), delivery, manifest.manifest)?;
     view.session(about(&session, &engine, &terms, &layout, name, manifest.cached));
     warn_of_small_buffer(session.send_buffer(), view);
-    let watched = watch(session, &engine, view, interrupt, keys);
-    let (session, reasons, cancelled) = watched?;
+    let (session, reasons, cancelled) = watch(session, &engine, view, interrupt, keys)?;
     let summary = Summary::new(&session, &reasons, cancelled, arguments.keep_open);
     view.summary(&summary);
     Ok(summary.exit())
@@ -136,7 +134,6 @@ fn watch(
 ) -> Result<Watched, Failure> {
     let (mut reasons, mut cancelled) = (Reasons::default(), false);
     let ticks = tick(view.interval());
-    let started = Instant::now();
     let mut last = None;
     loop {
         select! {
@@ -177,7 +174,6 @@ fn watch(
             },
         }
     }
-    let _ = started;
     let summary = session.wait()?;
     view.progress(&summary.snapshot);
     Ok((summary, reasons, cancelled))

@@ -25,8 +25,8 @@ impl Reasons {
             SenderEvent::ClientJoined { client, .. } => {
                 self.0.remove(client);
             }
-            SenderEvent::ClientLeft { client, text, .. } => {
-                self.0.insert(*client, text.clone());
+            SenderEvent::ClientLeft { client, reason, text, .. } => {
+                self.0.insert(*client, text::left(*reason, text).to_owned());
             }
             SenderEvent::ClientGivenUp { client, silent_seconds, .. } => {
                 self.0.insert(*client, format!("silent for {}", text::duration(*silent_seconds)));
@@ -51,7 +51,8 @@ pub(crate) struct Summary {
     complete: bool,
     /// Ended by its user.
     cancelled: bool,
-    exit_code: u8,
+    #[serde(rename = "exit_code", serialize_with = "as_code")]
+    exit: Exit,
     /// Clients ever admitted.
     clients: usize,
     clients_complete: usize,
@@ -117,7 +118,7 @@ impl Summary {
         Self {
             complete,
             cancelled,
-            exit_code: exit.code(),
+            exit,
             clients: snapshot.clients.len(),
             clients_complete: in_state(ClientState::Complete),
             clients_left: in_state(ClientState::Left),
@@ -140,27 +141,25 @@ impl Summary {
 
     /// How the program is to end.
     pub(crate) fn exit(&self) -> Exit {
-        match (self.cancelled, self.complete) {
-            (true, _) => Exit::Cancelled,
-            (false, true) => Exit::Success,
-            (false, false) => Exit::Incomplete,
-        }
+        self.exit
     }
 
     fn who(&self) -> String {
         let mut parts = vec![format!("{} complete", self.clients_complete)];
+        let gone = self.clients_given_up + self.clients_left + self.clients_removed;
         let others = [
             (self.clients_given_up, "given up"),
             (self.clients_left, "left"),
             (self.clients_removed, "removed"),
-            (
-                self.clients - self.clients_complete - self.clients_given_up - self.clients_left - self.clients_removed,
-                "unfinished",
-            ),
+            (self.clients - self.clients_complete - gone, "unfinished"),
         ];
         parts.extend(others.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}")));
-        format!("{} of {}", parts.join(", "), text::count(self.clients, "client"))
+        format!("{}, of {}", parts.join(", "), text::count(self.clients, "client"))
     }
+}
+
+fn as_code<S: serde::Serializer>(exit: &Exit, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u8(exit.code())
 }
 
 /// Several lines.

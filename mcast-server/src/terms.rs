@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 use std::path::Path;
 
-use multicast_core::address::{AddressPool, PortRange, check_group, warning};
+use multicast_core::address::{AddressPool, GroupClass, PortRange, check_group, warning};
 use multicast_core::engine::{EngineConfig, SessionConfig};
 use multicast_core::layout::DEFAULT_SYMBOL_SIZE;
 use multicast_core::manifest::CachePlace;
@@ -76,7 +76,7 @@ impl Terms {
     }
 
     pub(crate) fn session(&self, name: &str, arguments: &SendArguments) -> SessionConfig {
-        let needs_source = check_group(self.group).is_ok_and(|class| class.needs_source());
+        let needs_source = check_group(self.group).is_ok_and(GroupClass::needs_source);
         SessionConfig {
             group: Some(self.group),
             source_specific: arguments.source_specific || needs_source,

@@ -1,6 +1,7 @@
-//! Figures and events as people read them.
+//! Figures and states as people read them.
 
-use multicast_core::sender::{ClientState, EndCause, SenderEvent, StartCause};
+use multicast_core::sender::ClientState;
+use multicast_core::wire::LeaveReason;
 
 /// Bits per second in three digits.
 pub(crate) fn rate(bits: f64) -> String {
@@ -48,40 +49,12 @@ pub(crate) fn state(state: ClientState) -> &'static str {
     }
 }
 
-/// What happened, `None` if it is not worth a line.
-pub(crate) fn event(event: &SenderEvent) -> Option<String> {
-    use SenderEvent as E;
-    Some(match event {
-        E::ClientJoined { host, address, again: false, .. } => format!("{host} ({address}) joined"),
-        E::ClientJoined { host, address, again: true, .. } => format!("{host} ({address}) is back"),
-        E::ClientReady { host, held, .. } if *held > 0 => {
-            format!("{host} holds {} already", count(*held as usize, "block"))
-        }
-        E::ClientReady { .. } => return None,
-        E::ClientRefused { address, host, text, .. } => format!("{host} ({address}) was refused: {text}"),
-        E::ClientComplete { host, seconds, .. } => format!("{host} is complete after {}", duration(*seconds)),
-        E::ClientLeft { host, text, .. } => format!("{host} left without the image: {text}"),
-        E::ClientGivenUp { host, silent_seconds, .. } => {
-            format!("{host} was given up after {} of silence", duration(*silent_seconds))
-        }
-        E::ClientRemoved { host, .. } => format!("{host} was removed"),
-        E::Started { clients, cause } => {
-            let why = match cause {
-                StartCause::Clients => "as many as asked for are there",
-                StartCause::Wait => "the first one has waited long enough",
-                StartCause::Command => "by command",
-            };
-            format!("started with {}: {why}", count(*clients as usize, "client"))
-        }
-        E::Paused => "paused".to_owned(),
-        E::Resumed => "resumed".to_owned(),
-        E::RateChanged { rate: to, median_loss } => {
-            format!("rate is now {}, the median client loses {:.1} %", rate(to.bits() as f64), median_loss * 100.0)
-        }
-        E::Ended { cause: EndCause::Finished } => "ended".to_owned(),
-        E::Ended { cause: EndCause::Cancelled } => "cancelled".to_owned(),
-        _ => return None,
-    })
+/// Why a client left; `words` are its own.
+pub(crate) fn left(reason: LeaveReason, words: &str) -> &str {
+    match reason {
+        LeaveReason::Interrupted => "interrupted by its user",
+        _ => words,
+    }
 }
 
 #[cfg(test)]

@@ -70,7 +70,9 @@ impl View for Live {
         self.bar.set_position(snapshot.verified_bytes);
         // Rounding must not show as done what is not.
         let share = (snapshot.verified_bytes as f64 * 1000.0 / snapshot.image_size.max(1) as f64).floor() / 10.0;
-        self.bar.set_message(format!("{share:>5.1} %  {}", figures(snapshot, speed)));
+        let moves = snapshot.state == ReceiverState::Receiving && self.session == Some(SessionState::Running);
+        let figures = if moves { figures(snapshot, speed) } else { String::new() };
+        self.bar.set_message(format!("{share:>5.1} %  {figures}"));
     }
 
     fn warning(&mut self, text: &str) {

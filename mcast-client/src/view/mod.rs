@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use indicatif::BinaryBytes;
 use multicast_core::engine::{ClientEvent, ClientSummary};
 use multicast_core::receiver::{ReceiverCounters, ReceiverSnapshot};
 use serde::Serialize;
@@ -77,14 +78,12 @@ impl Summary {
     }
 
     fn text(&self) -> String {
-        let loss = self.loss.unwrap_or_default() * 100.0;
-        format!(
-            "{} bytes of {} verified and stored in {} after {}; {loss:.2} % of what was sent was lost",
-            self.bytes,
-            self.image,
-            self.output.display(),
-            text::duration(self.seconds)
-        )
+        let place = match self.output.as_os_str() == "-" {
+            true => "passed on".to_owned(),
+            false => format!("stored in {}", self.output.display()),
+        };
+        let (time, loss) = (text::duration(self.seconds), self.loss.unwrap_or_default() * 100.0);
+        format!("{}: {} verified and {place} in {time}, loss {loss:.2} %", self.image, BinaryBytes(self.bytes))
     }
 }
 
@@ -122,31 +121,30 @@ pub(crate) fn choose(as_json: bool, sink: Sink) -> Box<dyn View> {
 struct Meter {
     last: Option<(Instant, u64)>,
     /// Bytes a second.
-    speed: f64,
+    speed: Option<f64>,
 }
 
 impl Meter {
-    /// Bytes a second lately, now that `bytes` are verified.
-    fn speed(&mut self, bytes: u64) -> f64 {
+    /// Bytes a second lately, now that `bytes` are verified; `None` at first.
+    fn speed(&mut self, bytes: u64) -> Option<f64> {
         let now = Instant::now();
         let (then, before) = *self.last.get_or_insert((now, bytes));
         let seconds = now.duration_since(then).as_secs_f64();
         // Shorter spans would make the figure jump.
         if seconds >= 1.0 {
-            self.speed = bytes.saturating_sub(before) as f64 / seconds;
+            self.speed = Some(bytes.saturating_sub(before) as f64 / seconds);
             self.last = Some((now, bytes));
         }
         self.speed
     }
 }
 
-/// `412 Mbit/s, loss 0.12 %, 12 s left`
-fn figures(snapshot: &ReceiverSnapshot, speed: f64) -> String {
-    let mut parts = vec![text::rate(speed * 8.0)];
-    parts.extend(text::loss(&snapshot.counters).map(|loss| format!("loss {:.2} %", loss * 100.0)));
-    if speed > 0.0 {
-        let left = snapshot.image_size.saturating_sub(snapshot.verified_bytes) as f64;
-        parts.push(format!("{} left", text::duration(left / speed)));
-    }
-    parts.join(", ")
+/// `412 Mbit/s, loss 0.12 %, 12 s left`, as far as it is known.
+fn figures(snapshot: &ReceiverSnapshot, speed: Option<f64>) -> String {
+    let left = snapshot.image_size.saturating_sub(snapshot.verified_bytes) as f64;
+    let rate = speed.map(|speed| text::rate(speed * 8.0));
+    let loss = text::loss(&snapshot.counters).map(|loss| format!("loss {:.2} %", loss * 100.0));
+    let end = speed.filter(|speed| *speed > 0.0 && left > 0.0);
+    let end = end.map(|speed| format!("{} left", text::duration(left / speed)));
+    [rate, loss, end].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use multicast_core::engine::ClientEvent;
-use multicast_core::receiver::ReceiverSnapshot;
+use multicast_core::receiver::{ReceiverSnapshot, ReceiverState};
 
 use super::{Meter, Sink, Summary, View, figures};
 use crate::text;
@@ -42,7 +42,7 @@ impl View for Plain {
     fn progress(&mut self, snapshot: &ReceiverSnapshot) {
         let speed = self.meter.speed(snapshot.verified_bytes);
         // A client that waits for hours needs no line a moment.
-        if snapshot.verified_bytes != self.told {
+        if snapshot.verified_bytes != self.told && snapshot.state != ReceiverState::Done {
             self.told = snapshot.verified_bytes;
             let share = snapshot.verified_bytes as f64 / snapshot.image_size.max(1) as f64;
             self.say(&format!("{:.1} %, {}", share * 100.0, figures(snapshot, speed)));

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use console::Term;
 use indicatif::{BinaryBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use multicast_core::sender::{SenderEvent, SessionSnapshot};
+use multicast_core::wire::SessionState;
 
+use super::narrator::Narrator;
 use super::table::{self, Meter, Size};
 use super::{About, View};
 use crate::keyboard::KEYS;
 use crate::summary::Summary;
-use crate::text;
 
 const INTERVAL: Duration = Duration::from_millis(200);
 
@@ -21,6 +22,7 @@ pub(crate) struct Live {
     started: Instant,
     about: Option<About>,
     meter: Meter,
+    narrator: Narrator,
     keys: bool,
 }
 
@@ -30,7 +32,15 @@ impl Live {
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
             canvas.set_style(style);
         }
-        Self { terminal: Term::stdout(), canvas, started: Instant::now(), about: None, meter: Meter::default(), keys }
+        Self {
+            terminal: Term::stdout(),
+            canvas,
+            started: Instant::now(),
+            about: None,
+            meter: Meter::default(),
+            narrator: Narrator::default(),
+            keys,
+        }
     }
 
     fn size(&self) -> Size {
@@ -62,7 +72,7 @@ impl View for Live {
     }
 
     fn event(&mut self, event: &SenderEvent) {
-        if let Some(text) = text::event(event) {
+        if let Some(text) = self.narrator.tell(event) {
             self.say(&text);
         }
     }
@@ -71,7 +81,7 @@ impl View for Live {
         let Some(about) = &self.about else { return };
         let rate = self.meter.rate(snapshot.counters.wire_bytes);
         let mut lines = table::lines(snapshot, about, rate, self.size());
-        if self.keys {
+        if self.keys && snapshot.state != SessionState::Ended {
             lines.push(KEYS.to_owned());
         }
         self.canvas.set_message(lines.join("\n"));
@@ -82,8 +92,8 @@ impl View for Live {
     }
 
     fn typed(&mut self, answer: Option<&str>) {
-        // The line that was typed moved the cursor below the table.
-        let _ = self.terminal.move_cursor_up(1);
+        // The cursor stood behind the last column: what was typed broke the line, and Enter did once more.
+        let _ = self.terminal.move_cursor_up(2);
         if let Some(answer) = answer {
             self.say(answer);
         }

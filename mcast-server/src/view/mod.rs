@@ -2,6 +2,7 @@
 
 pub(crate) mod json;
 mod live;
+mod narrator;
 mod plain;
 mod table;
 

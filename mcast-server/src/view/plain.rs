@@ -7,10 +7,10 @@ use indicatif::BinaryBytes;
 use multicast_core::sender::{SenderEvent, SessionSnapshot};
 use multicast_core::wire::SessionState;
 
+use super::narrator::Narrator;
 use super::table::{self, Meter};
 use super::{About, View};
 use crate::summary::Summary;
-use crate::text;
 
 const INTERVAL: Duration = Duration::from_secs(5);
 
@@ -19,12 +19,19 @@ pub(crate) struct Plain {
     started: Instant,
     about: Option<About>,
     meter: Meter,
+    narrator: Narrator,
     told: Option<(SessionState, u64)>,
 }
 
 impl Plain {
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now(), about: None, meter: Meter::default(), told: None }
+        Self {
+            started: Instant::now(),
+            about: None,
+            meter: Meter::default(),
+            narrator: Narrator::default(),
+            told: None,
+        }
     }
 
     fn say(&self, text: &str) {
@@ -48,7 +55,7 @@ impl View for Plain {
     }
 
     fn event(&mut self, event: &SenderEvent) {
-        if let Some(text) = text::event(event) {
+        if let Some(text) = self.narrator.tell(event) {
             self.say(&text);
         }
     }
@@ -58,6 +65,7 @@ impl View for Plain {
         let now = Some((snapshot.state, snapshot.counters.symbols));
         if let Some(about) = &self.about
             && self.told != now
+            && snapshot.state != SessionState::Ended
         {
             let state = table::state(snapshot, about, self.meter.rate(snapshot.counters.wire_bytes));
             self.say(&state);

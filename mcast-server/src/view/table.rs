@@ -32,18 +32,18 @@ pub(super) struct Size {
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     last: Option<(Instant, u64)>,
-    rate: f64,
+    rate: Option<f64>,
 }
 
 impl Meter {
-    /// Bits per second lately, now that `bytes` have left.
-    pub(super) fn rate(&mut self, bytes: u64) -> f64 {
+    /// Bits per second lately, now that `bytes` have left; `None` at first.
+    pub(super) fn rate(&mut self, bytes: u64) -> Option<f64> {
         let now = Instant::now();
         let (then, before) = *self.last.get_or_insert((now, bytes));
         let seconds = now.duration_since(then).as_secs_f64();
         // Shorter spans would make the figure jump.
         if seconds >= 1.0 {
-            self.rate = bytes.saturating_sub(before) as f64 * 8.0 / seconds;
+            self.rate = Some(bytes.saturating_sub(before) as f64 * 8.0 / seconds);
             self.last = Some((now, bytes));
         }
         self.rate
@@ -60,38 +60,41 @@ pub(super) fn title(about: &About) -> String {
     )
 }
 
-/// How the session stands, at `rate` bits per second.
-pub(super) fn state(snapshot: &SessionSnapshot, about: &About, rate: f64) -> String {
+/// How the session stands, at `rate` bits per second if that was measured.
+pub(super) fn state(snapshot: &SessionSnapshot, about: &About, rate: Option<f64>) -> String {
     let active = snapshot.clients.iter().filter(|client| client.state.is_active()).count();
     let complete = snapshot.clients.iter().filter(|client| client.state == ClientState::Complete).count();
-    let lost = snapshot.clients.len() - active - complete;
+    let failed = snapshot.clients.len() - active - complete;
     let mut parts = Vec::new();
     match snapshot.state {
         SessionState::Waiting if snapshot.awaited > 0 => {
             return format!("waiting: {active} of {} there", text::count(snapshot.awaited as usize, "client"));
         }
         SessionState::Waiting => return format!("waiting: {} there", text::count(active, "client")),
-        SessionState::Running => parts.push(format!("sending at {}", text::rate(rate))),
+        SessionState::Running => parts.push(match rate {
+            Some(rate) => format!("sending at {}", text::rate(rate)),
+            None => "sending".to_owned(),
+        }),
         SessionState::Paused => parts.push("paused".to_owned()),
         SessionState::Idle => parts.push("open for late comers".to_owned()),
         SessionState::Ended => parts.push("ended".to_owned()),
     }
     let sent = snapshot.counters.symbols as f64 / about.image_symbols.max(1) as f64;
-    parts.push(format!("{sent:.3} × the image sent"));
-    let done: Vec<_> = [(active, "receiving"), (complete, "complete"), (lost, "lost")]
+    parts.push(format!("sent {sent:.3} × image"));
+    let done: Vec<_> = [(active, "receiving"), (complete, "complete"), (failed, "failed")]
         .iter()
         .filter(|(number, _)| *number > 0)
         .map(|(number, what)| format!("{number} {what}"))
         .collect();
     parts.push(if done.is_empty() { "no client".to_owned() } else { done.join(", ") });
     if snapshot.state == SessionState::Running && active > 0 {
-        parts.push(format!("about {} left", text::duration(snapshot.remaining.as_secs_f64())));
+        parts.push(format!("{} left", text::duration(snapshot.remaining.as_secs_f64())));
     }
     parts.join(" · ")
 }
 
 /// The whole picture.
-pub(super) fn lines(snapshot: &SessionSnapshot, about: &About, rate: f64, size: Size) -> Vec<String> {
+pub(super) fn lines(snapshot: &SessionSnapshot, about: &About, rate: Option<f64>, size: Size) -> Vec<String> {
     let mut lines = vec![title(about), state(snapshot, about, rate)];
     let mut clients: Vec<_> = snapshot.clients.iter().collect();
     clients.sort_by_key(|client| (rank(client.state), client.verified, &client.host, client.address));

@@ -85,7 +85,9 @@ struct Membership {
     silence: Duration,
     /// One past the last symbol known to be sent, once anything was heard.
     as_of: Option<Sequence>,
-    /// Symbols that came, and were sent, in this session.
+    /// The first symbol sent since it listens.
+    first: Option<Sequence>,
+    /// Symbols that came in this session.
     received: u32,
     heard: Instant,
     told_deaf: bool,
@@ -94,6 +96,15 @@ struct Membership {
     state: Option<SessionState>,
     clients: u32,
     report_due: Option<(Instant, u32)>,
+}
+
+impl Membership {
+    /// Symbols that came, and were sent, since it listens; only a figure for people, as a damaged
+    /// datagram may have told a wrong number.
+    fn symbols(&self) -> (u64, u64) {
+        let sent = self.first.zip(self.as_of).map_or(0, |(first, as_of)| as_of.since(first).max(0) as u64);
+        (self.received.into(), sent)
+    }
 }
 
 /// The receiving side of a session.
@@ -108,6 +119,8 @@ pub struct Receiver {
     state: ReceiverState,
     rng: fastrand::Rng,
     membership: Option<Membership>,
+    /// The session that was lost last, whose release may come behind the group's word that it is over.
+    lost: Option<SessionId>,
     /// An offer that the driver has not accepted yet.
     offer: Option<Offer>,
     image: Option<ImageState>,
@@ -137,6 +150,7 @@ impl Receiver {
             state: ReceiverState::Joining,
             rng: fastrand::Rng::with_seed(config.seed),
             membership: None,
+            lost: None,
             offer: None,
             image: None,
             image_name: None,
@@ -178,6 +192,7 @@ impl Receiver {
             group: offer.group,
             silence: Duration::from_millis(offer.silence_ms.into()),
             as_of: None,
+            first: None,
             received: 0,
             heard: now,
             told_deaf: false,
@@ -236,6 +251,7 @@ impl Receiver {
                 membership.received = membership.received.wrapping_add(1);
                 let next = symbol.sequence.plus(1);
                 membership.as_of = Some(membership.as_of.map_or(next, |as_of| as_of.max(next)));
+                membership.first.get_or_insert(symbol.sequence);
                 membership.heard = now;
                 Some(symbol)
             }
@@ -365,6 +381,7 @@ impl Receiver {
     /// A picture of the receiver.
     pub fn snapshot(&self) -> ReceiverSnapshot {
         let image = self.image.as_ref();
+        let (symbols, symbols_sent) = self.membership.as_ref().map_or((0, 0), Membership::symbols);
         ReceiverSnapshot {
             state: self.state,
             image: self.image_name.clone(),
@@ -374,7 +391,8 @@ impl Receiver {
             verified_bytes: image.map_or(0, |i| i.verified_bytes),
             rate_kbit: self.rate_kbit,
             counters: ReceiverCounters {
-                symbols: self.counters.symbols + self.membership.as_ref().map_or(0, |m| u64::from(m.received)),
+                symbols: self.counters.symbols + symbols,
+                symbols_sent: self.counters.symbols_sent + symbols_sent,
                 ..self.counters
             },
         }
@@ -464,7 +482,8 @@ impl Receiver {
     }
 
     fn handle_release(&mut self, now: Instant, release: &Release<'_>) {
-        if self.membership.as_ref().is_none_or(|m| m.session != release.session) {
+        let session = self.membership.as_ref().map(|m| m.session).or(self.lost);
+        if session != Some(release.session) {
             self.counters.unexpected += 1;
             return;
         }
@@ -489,6 +508,7 @@ impl Receiver {
         // Not the later of both: a damaged symbol may have told a number from far ahead, with which no
         // report would be believed any more. One from too far back only delays what is asked for.
         membership.as_of = Some(heartbeat.sequence);
+        membership.first.get_or_insert(heartbeat.sequence);
         self.rate_kbit = heartbeat.rate_kbit;
         let joined = heartbeat.state == SessionState::Waiting && membership.clients != heartbeat.clients;
         membership.clients = heartbeat.clients;
@@ -612,7 +632,10 @@ impl Receiver {
     /// Asks for a session again; what is here stays.
     fn lose_session(&mut self, now: Instant) {
         let Some(membership) = self.membership.take() else { return };
-        self.counters.symbols += u64::from(membership.received);
+        self.lost = Some(membership.session);
+        let (symbols, symbols_sent) = membership.symbols();
+        self.counters.symbols += symbols;
+        self.counters.symbols_sent += symbols_sent;
         self.offer = None;
         self.waiting_since = now;
         self.join_interval = JOIN_INTERVAL;

@@ -1,0 +1,81 @@
+//! What the tests of `mcast-client` share.
+
+#![allow(dead_code, missing_docs, unreachable_pub)]
+
+// One helper for the programs of both sides.
+#[path = "../../../mcast-server/tests/support/program.rs"]
+pub mod program;
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+
+use multicast_core::address::{AddressPool, DEFAULT_PORTS};
+use multicast_core::engine::{Engine, EngineConfig, Session, SessionConfig};
+use multicast_core::image::Delivery;
+use multicast_core::layout::{DEFAULT_SYMBOL_SIZE, Geometry, Layout};
+use multicast_core::pace::{Profile, Rate};
+use multicast_core::{manifest, net};
+use tempfile::TempDir;
+
+pub use program::{LIMIT, Program};
+
+/// A server in this process, and a folder with its image.
+pub struct Room {
+    pub folder: TempDir,
+    pub image: PathBuf,
+    pub engine: Engine,
+}
+
+impl Room {
+    pub fn new(bytes: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("image.bin");
+        // No two blocks alike, so that any misplaced one shows.
+        let words = 0..bytes.div_ceil(8) as u64;
+        let content: Vec<u8> = words.flat_map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes()).collect();
+        std::fs::write(&image, &content[..bytes]).unwrap();
+        // Of its own, so that the rooms of tests that run at the same time stay apart.
+        let seed = RandomState::new().build_hasher().finish();
+        let engine = Engine::start(EngineConfig {
+            interface: net::choose(Some("lo")).unwrap(),
+            control_port: 0,
+            addresses: AddressPool::parse("auto", seed).unwrap(),
+            ports: DEFAULT_PORTS,
+            seed,
+        });
+        Self { folder, image, engine: engine.unwrap() }
+    }
+
+    /// Begins a session that serves the image under this name.
+    pub fn serve(&self, name: &str, mbit: u64) -> Session {
+        let delivery = Delivery::open(std::slice::from_ref(&self.image)).unwrap();
+        let geometry = Geometry::for_size(delivery.size(), DEFAULT_SYMBOL_SIZE);
+        let layout = Layout::new(geometry, delivery.file_entries()).unwrap();
+        let manifest = manifest::build(&delivery, &layout, 0, |_| {}, &AtomicBool::new(false)).unwrap();
+        let config = SessionConfig::new(name, Profile::Custom(Rate::from_mbit(mbit)));
+        self.engine.start_session(config, delivery, manifest).unwrap()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `mcast-client receive` from this server into `output`, in the room's folder.
+    pub fn receive(&self, output: &str) -> Command {
+        let mut command = client();
+        command.args(["receive", "--server", &self.engine.control_address().to_string(), "--output", output]);
+        command.args(["--wait", "60s"]).current_dir(self.folder.path());
+        command
+    }
+
+    pub fn is_identical(&self, name: &str) -> bool {
+        std::fs::read(&self.image).unwrap() == std::fs::read(self.path(name)).unwrap()
+    }
+}
+
+pub fn client() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_mcast-client"))
+}

@@ -337,14 +337,14 @@ impl Receiver {
         let mut next = Instant::from_nanos(u64::MAX);
         if let Some(membership) = &self.membership {
             next = next.min(membership.report_due.map_or(next, |(due, _)| due));
-            next = next.min(membership.heard + LOST_AFTER);
+            next = next.min(membership.heard + self.patience(membership));
         }
         if self.state == ReceiverState::Farewell {
             next = next.min(self.farewell_due);
         } else if self.wants_offer() {
             next = next.min(self.join_due);
         }
-        if let Some(limit) = self.config.wait_limit.filter(|_| self.membership.is_none()) {
+        if let Some(limit) = self.config.wait_limit.filter(|_| self.waits()) {
             next = next.min(self.waiting_since + limit);
         }
         Some(next)
@@ -382,6 +382,20 @@ impl Receiver {
         match &self.membership {
             None => self.offer.is_none(),
             Some(membership) => membership.as_of.is_none(),
+        }
+    }
+
+    /// Whether it can do nothing but wait for a session; what is complete needs none.
+    fn waits(&self) -> bool {
+        self.state == ReceiverState::Joining && self.membership.is_none() && self.offer.is_none()
+    }
+
+    /// How long the session may be silent before that means something.
+    fn patience(&self, membership: &Membership) -> Duration {
+        match membership.as_of {
+            Some(_) => LOST_AFTER,
+            None if membership.told_deaf => self.config.deaf_limit,
+            None => self.config.deaf_limit.min(DEAF_AFTER),
         }
     }
 
@@ -573,9 +587,7 @@ impl Receiver {
                 self.events.push_back(ReceiverEvent::SessionLost { session, seconds });
                 self.lose_session(now);
             }
-        } else if let Some(limit) = self.config.wait_limit
-            && self.state != ReceiverState::Farewell
-            && self.offer.is_none()
+        } else if let Some(limit) = self.config.wait_limit.filter(|_| self.waits())
             && now - self.waiting_since >= limit
         {
             let last = self.last_refusal.take().map_or_else(|| "the server does not answer".to_owned(), |(_, text)| text);

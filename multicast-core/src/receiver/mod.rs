@@ -162,7 +162,8 @@ impl Receiver {
         if self.image.is_none() {
             let Ok(layout) = Layout::new(offer.geometry, offer.files.clone()) else { return };
             let mut image = ImageState::new(layout, offer.manifest_root, self.config.parity_pool);
-            if let Some(resume) = resume.filter(|r| r.manifest.root().0 == offer.manifest_root) {
+            let fits = |r: &Resume| r.manifest.layout == image.layout && r.manifest.root().0 == offer.manifest_root;
+            if let Some(resume) = resume.filter(fits) {
                 image.resume(resume.manifest, resume.held.into_iter());
             }
             self.image = Some(image);

@@ -271,6 +271,10 @@ impl Receiver {
 
     /// A job is done.
     pub fn handle_job(&mut self, now: Instant, done: JobDone) {
+        // It was under way when the receiver ended, which has been told already.
+        if self.is_ending() {
+            return;
+        }
         match done {
             JobDone::Failed(error) => self.abort(now, ReceiverError::Store(error)),
             JobDone::Finished => {
@@ -395,6 +399,8 @@ impl Receiver {
     fn patience(&self, membership: &Membership) -> Duration {
         match membership.as_of {
             Some(_) => LOST_AFTER,
+            // All that it needs is here already.
+            None if self.state == ReceiverState::Storing => Duration::MAX,
             None if membership.told_deaf => self.config.deaf_limit,
             None => self.config.deaf_limit.min(DEAF_AFTER),
         }
@@ -574,6 +580,10 @@ impl Receiver {
     fn check_limits(&mut self, now: Instant) {
         if let Some(membership) = &mut self.membership {
             let silent = now - membership.heard;
+            if membership.as_of.is_none() && self.state == ReceiverState::Storing {
+                // It needs nothing of the group.
+                return;
+            }
             if membership.as_of.is_none() {
                 let (group, seconds) = (membership.group, silent.as_secs_f64());
                 if silent >= self.config.deaf_limit {
@@ -614,7 +624,7 @@ impl Receiver {
     }
 
     fn fail(&mut self, now: Instant, reason: LeaveReason, error: ReceiverError) {
-        if self.is_ending() {
+        if self.is_ending() || self.ends_complete() {
             return;
         }
         self.leaving = Some((reason, error.to_string(), LEAVES));
@@ -626,11 +636,20 @@ impl Receiver {
     }
 
     fn end(&mut self, error: ReceiverError) {
-        if !self.is_ending() {
+        if !self.is_ending() && !self.ends_complete() {
             self.state = ReceiverState::Done;
             self.jobs.clear();
             self.events.push_back(ReceiverEvent::Failed(error));
         }
+    }
+
+    /// Ends it if it has told that it is complete: nothing can make that untrue.
+    fn ends_complete(&mut self) -> bool {
+        let complete = self.state == ReceiverState::Farewell;
+        if complete {
+            self.state = ReceiverState::Done;
+        }
+        complete
     }
 
     fn repeat_leave(&mut self, now: Instant) {

@@ -450,6 +450,11 @@ impl Sender {
             self.counters.unexpected += 1;
             return;
         };
+        let blocks = self.config.layout.blocks();
+        if report.to.0 > blocks || report.verified > blocks {
+            self.counters.malformed += 1;
+            return;
+        }
         self.counters.reports += 1;
         match self.roster.get(slot).state {
             ClientState::Complete => return self.release(slot, ReleaseReason::Complete, "complete"),
@@ -500,11 +505,6 @@ impl Sender {
 
     /// Takes from a report what the client lacks; what is still under way to it is not asked for twice.
     fn learn(&mut self, slot: Slot, report: &Report<'_>) {
-        let blocks = self.config.layout.blocks();
-        if report.to.0 > blocks {
-            self.counters.malformed += 1;
-            return;
-        }
         if !self.log.since(report.as_of, &mut self.in_flight) {
             self.counters.stale_reports += 1;
             return;

@@ -43,6 +43,10 @@ impl LossProcess {
     pub(super) fn new(model: &LinkModel, rng: &mut fastrand::Rng) -> Self {
         let mut process = Self { losing: true, left: 0 };
         process.turn(model, rng);
+        // A link may be met in the middle of a loss.
+        if rng.f64() < model.loss {
+            process.turn(model, rng);
+        }
         process
     }
 

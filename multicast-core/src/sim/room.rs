@@ -221,13 +221,20 @@ impl Room {
             burst: u32::from(BATCH) * SYMBOL_COST as u32,
             adaptive: config.adaptive.then(AdaptConfig::default),
             batch: BATCH,
-            headers: (HEADERS + REAL_SYMBOL) as u32 - u32::from(config.geometry.symbol_size),
+            headers: HEADERS as u32,
         };
         self.counts.sent_by_block = vec![0; self.source.layout.blocks() as usize];
         self.counts.ended = None;
-        self.server = Some(Sender::new(config, self.now));
+        let mut server = Sender::new(config, self.now);
+        server.set_symbol_cost(SYMBOL_COST as u32);
+        self.server = Some(server);
         self.server_timer = None;
         self.drive_server();
+    }
+
+    /// When servers that are started from now on begin.
+    pub fn set_start(&mut self, start: StartPolicy) {
+        self.config.start = start;
     }
 
     /// Lets `command` act on the server of this moment, if there is one.
@@ -235,6 +242,11 @@ impl Room {
         let answer = command(self.server.as_mut()?, self.now);
         self.drive_server();
         Some(answer)
+    }
+
+    /// The room as it was set up.
+    pub fn config(&self) -> &RoomConfig {
+        &self.config
     }
 
     /// The time of the story.

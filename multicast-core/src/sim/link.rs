@@ -43,6 +43,10 @@ impl LossProcess {
     pub(super) fn new(model: &LinkModel, rng: &mut fastrand::Rng) -> Self {
         let mut process = Self { losing: true, left: 0 };
         process.turn(model, rng);
+        // A link may be met in the middle of a loss.
+        if rng.f64() < model.loss {
+            process.turn(model, rng);
+        }
         process
     }
 
@@ -58,9 +62,11 @@ impl LossProcess {
 
     fn turn(&mut self, model: &LinkModel, rng: &mut fastrand::Rng) {
         self.losing = !self.losing;
-        let loss = model.loss.clamp(0.0, 0.999);
+        let loss = model.loss.clamp(0.0, 1.0);
         let mean_lost = model.burst.max(1.0 / (1.0 - loss));
         self.left = match self.losing {
+            false if loss == 1.0 => 0,
+            true if loss == 1.0 => u64::MAX,
             false if loss == 0.0 => u64::MAX,
             false => geometric(mean_lost * (1.0 - loss) / loss, rng),
             true => geometric(mean_lost, rng),

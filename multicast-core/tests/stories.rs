@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{assert_identical, slowest, small_room};
-use multicast_core::sender::{ClientState, EndCause, SenderEvent, StartCause, StartPolicy};
+use multicast_core::sender::{ClientState, EndCause, Sender, SenderEvent, StartCause, StartPolicy};
 use multicast_core::sim::{LinkModel, Room, RoomConfig};
 use multicast_core::types::BlockIndex;
 use multicast_core::wire::SessionState;
@@ -18,9 +18,9 @@ fn lossy_room() -> RoomConfig {
     RoomConfig { link: LinkModel::lossy(0.01), ..small_room(SEED, SYMBOLS, 8) }
 }
 
-/// The same with an image of eight seconds and blocks as large as real ones.
+/// The same with an image of sixteen seconds and blocks as large as real ones.
 fn long_room() -> RoomConfig {
-    let image_symbols = 4 * SYMBOLS;
+    let image_symbols = 8 * SYMBOLS;
     RoomConfig { image_symbols, geometry: RoomConfig::new(SEED, image_symbols, 8).geometry, ..lossy_room() }
 }
 
@@ -94,7 +94,7 @@ fn a_session_that_is_kept_open_serves_who_comes_when_all_are_done() {
     room.run_to_end();
     assert_late_completion(&room, late);
     assert_eq!(ended(&room), None, "it stays open");
-    room.command(|server, now| server.cancel(now));
+    room.command(Sender::cancel);
     room.run_to_end();
     assert_eq!(ended(&room), Some(EndCause::Cancelled));
 }
@@ -217,7 +217,8 @@ fn a_client_that_has_everything_already_is_done_at_once_and_counts_as_present() 
 
 #[test]
 fn one_that_has_everything_and_seven_that_have_nothing_make_a_threshold_of_eight() {
-    let mut room = Room::new(RoomConfig { start: StartPolicy { clients: Some(1), ..StartPolicy::default() }, ..lossy_room() });
+    let mut room =
+        Room::new(RoomConfig { start: StartPolicy { clients: Some(1), ..StartPolicy::default() }, ..lossy_room() });
     for number in 1..8 {
         room.kill(number);
     }
@@ -242,7 +243,8 @@ fn a_server_that_dies_at_half_time_goes_on_without_sending_again_what_all_have_v
     room.run_until(|room| room.sent_fraction() >= 0.5);
     room.kill_server();
     let had: Vec<Vec<BlockIndex>> = (0..8).map(|number| room.verified_blocks(number)).collect();
-    let common: Vec<BlockIndex> = had[0].iter().copied().filter(|b| had.iter().all(|blocks| blocks.contains(b))).collect();
+    let common: Vec<BlockIndex> =
+        had[0].iter().copied().filter(|b| had.iter().all(|blocks| blocks.contains(b))).collect();
     assert!(common.len() > 80, "seed {SEED}: {}", common.len());
     room.run_for(Duration::from_secs(2));
     room.start_server();
@@ -254,7 +256,8 @@ fn a_server_that_dies_at_half_time_goes_on_without_sending_again_what_all_have_v
 
 #[test]
 fn a_server_that_dies_while_it_waits_starts_with_the_same_clients() {
-    let mut room = Room::new(RoomConfig { start: StartPolicy { clients: Some(9), ..StartPolicy::default() }, ..lossy_room() });
+    let mut room =
+        Room::new(RoomConfig { start: StartPolicy { clients: Some(9), ..StartPolicy::default() }, ..lossy_room() });
     room.run_for(Duration::from_secs(1));
     room.kill_server();
     room.start_server();
@@ -290,7 +293,7 @@ fn it_starts_on_command_only() {
     let mut room = Room::new(RoomConfig { start, ..lossy_room() });
     room.run_for(Duration::from_secs(120));
     assert_eq!(cause_of_start(&room), None);
-    room.command(|server, now| server.start(now));
+    room.command(Sender::start);
     room.run_to_end();
     assert_eq!(cause_of_start(&room), Some((StartCause::Command, 8)));
     assert_identical(&room, SEED, 0..8);
@@ -304,7 +307,7 @@ fn a_paused_session_sends_nothing_and_loses_nobody() {
     let sent = room.sent_fraction();
     room.run_for(Duration::from_secs(300));
     assert_eq!(room.sent_fraction(), sent);
-    room.command(|server, now| server.resume(now));
+    room.command(Sender::resume);
     room.run_to_end();
     assert_identical(&room, SEED, 0..8);
     assert!(room.sent_fraction() < 1.1, "seed {SEED}: {}", room.sent_fraction());
@@ -318,7 +321,7 @@ fn a_client_that_froze_during_a_pause_is_given_up_only_after_it() {
     room.freeze(7, true);
     room.run_for(Duration::from_secs(60));
     assert!(!given_up(&room, 7));
-    room.command(|server, now| server.resume(now));
+    room.command(Sender::resume);
     room.run_to_end();
     assert!(given_up(&room, 7));
     assert_identical(&room, SEED, 0..7);
@@ -328,7 +331,7 @@ fn a_client_that_froze_during_a_pause_is_given_up_only_after_it() {
 fn a_cancelled_session_tells_all_its_clients() {
     let mut room = Room::new(lossy_room());
     room.run_until(|room| room.sent_fraction() >= 0.4);
-    room.command(|server, now| server.cancel(now));
+    room.command(Sender::cancel);
     room.run_to_end();
     assert_eq!(ended(&room), Some(EndCause::Cancelled));
     for number in 0..8 {
@@ -358,7 +361,8 @@ fn one_too_many_is_told_when_to_come_back_and_gets_in_when_there_is_room() {
     room.run_until(|room| room.sent_fraction() >= 0.2);
     let ninth = room.join();
     room.run_for(Duration::from_millis(100));
-    let refused = |event: &SenderEvent| matches!(event, SenderEvent::ClientRefused { text, .. } if text.contains("try again in"));
+    let refused =
+        |event: &SenderEvent| matches!(event, SenderEvent::ClientRefused { text, .. } if text.contains("try again in"));
     assert!(happened(&room, refused));
     room.run_until(|room| room.is_identical(ninth));
     room.run_to_end();

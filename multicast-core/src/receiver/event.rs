@@ -113,7 +113,9 @@ pub enum ReceiverError {
     #[error("the session was cancelled by its operator")]
     Cancelled,
     /// The server came back with another image.
-    #[error("the server now offers other bytes under this name than the ones half received: run the same command again for the new ones")]
+    #[error(
+        "the server now offers other bytes under this name than the ones half received: run the same command again for the new ones"
+    )]
     ImageChanged,
     /// An offer that cannot be.
     #[error("the server's offer makes no sense: {0}")]

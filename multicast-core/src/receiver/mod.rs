@@ -15,8 +15,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use event::{ReceiverCounters, ReceiverError, ReceiverEvent, ReceiverSnapshot, ReceiverState};
-pub use job::{Job, JobDone, JobRunner};
 pub(crate) use job::shape;
+pub use job::{Job, JobDone, JobRunner};
 
 use self::image::ImageState;
 use crate::layout::Layout;
@@ -24,7 +24,7 @@ use crate::manifest::Manifest;
 use crate::store::Store;
 use crate::types::{BlockIndex, ClientId, Instant, Sequence, SessionId, Slot};
 use crate::wire::{
-    Heartbeat, Join, Kind, Leave, LeaveReason, MAX_CONTROL_LEN, Offer, Packet, RefuseReason, Refusal, Release,
+    Heartbeat, Join, Kind, Leave, LeaveReason, MAX_CONTROL_LEN, Offer, Packet, Refusal, RefuseReason, Release,
     ReleaseReason, Report, SessionState, Symbol, VERSION, WireError,
 };
 
@@ -279,7 +279,8 @@ impl Receiver {
             JobDone::Finished => {
                 self.events.push_back(ReceiverEvent::Complete);
                 self.state = ReceiverState::Farewell;
-                let (clients, silence) = self.membership.as_ref().map_or((0, Duration::ZERO), |m| (m.clients, m.silence));
+                let (clients, silence) =
+                    self.membership.as_ref().map_or((0, Duration::ZERO), |m| (m.clients, m.silence));
                 let spread = u64::from(clients / COMPLETIONS_PER_MS) * 1000;
                 self.farewell_due = now + Duration::from_micros(self.rng.u64(0..=spread));
                 self.farewell_until = self.farewell_due + silence.clamp(FAREWELL_INTERVAL, FAREWELL_MAX);
@@ -599,7 +600,8 @@ impl Receiver {
             && self.waits_for_session()
             && now - self.waiting_since >= limit
         {
-            let last = self.last_refusal.take().map_or_else(|| "the server does not answer".to_owned(), |(_, text)| text);
+            let last =
+                self.last_refusal.take().map_or_else(|| "the server does not answer".to_owned(), |(_, text)| text);
             let seconds = limit.as_secs_f64();
             self.fail(now, LeaveReason::Unsuitable, ReceiverError::NoSession { seconds, last });
         }
@@ -662,4 +664,3 @@ impl Receiver {
         }
     }
 }
-

@@ -18,9 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 pub use admission::StartPolicy;
-pub use event::{
-    ClientSnapshot, ClientState, EndCause, SenderCounters, SenderEvent, SessionSnapshot, StartCause,
-};
+pub use event::{ClientSnapshot, ClientState, EndCause, SenderCounters, SenderEvent, SessionSnapshot, StartCause};
 pub use need::SymbolRun;
 pub use order::{Carousel, Order};
 
@@ -32,7 +30,7 @@ use crate::layout::Layout;
 use crate::pace::{AdaptConfig, Adaptive, Pacer, Rate};
 use crate::types::{BlockIndex, ClientId, Instant, Sequence, SessionId, Slot};
 use crate::wire::{
-    Heartbeat, Join, Kind, Leave, Offer, Packet, RefuseReason, Refusal, Release, ReleaseReason, Report,
+    Heartbeat, Join, Kind, Leave, Offer, Packet, Refusal, RefuseReason, Release, ReleaseReason, Report,
     SYMBOL_HEADER_LEN, SessionState, VERSION, WireError,
 };
 
@@ -137,7 +135,8 @@ pub struct Sender {
 impl Sender {
     /// A session that waits for its clients from `now` on.
     pub fn new(config: SenderConfig, now: Instant) -> Self {
-        let head = (0..config.layout.manifest_blocks()).map(BlockIndex).chain(config.priority.iter().copied()).collect();
+        let head =
+            (0..config.layout.manifest_blocks()).map(BlockIndex).chain(config.priority.iter().copied()).collect();
         Self::with_order(config, Box::new(Carousel::new(head)), now)
     }
 
@@ -163,9 +162,7 @@ impl Sender {
             counters: SenderCounters::default(),
             begun: crate::bitmap::Bitmap::new(blocks),
             in_flight: Vec::new(),
-            symbol_cost: config.headers
-                + SYMBOL_HEADER_LEN as u32
-                + u32::from(config.layout.geometry().symbol_size),
+            symbol_cost: config.headers + SYMBOL_HEADER_LEN as u32 + u32::from(config.layout.geometry().symbol_size),
             config,
         }
     }
@@ -248,7 +245,9 @@ impl Sender {
         self.counters.feedback_bytes += self.on_wire(datagram);
         match Packet::decode(datagram) {
             Ok(Packet::Join(join)) => self.handle_join(now, from, &join),
-            Ok(Packet::Report(report)) if report.session == self.config.session => self.handle_report(now, from, &report),
+            Ok(Packet::Report(report)) if report.session == self.config.session => {
+                self.handle_report(now, from, &report);
+            }
             Ok(Packet::Leave(leave)) if leave.session == self.config.session => self.handle_leave(now, &leave),
             Ok(_) => self.counters.unexpected += 1,
             Err(WireError::Version { found }) => self.refuse_version(from, datagram, found),
@@ -429,7 +428,15 @@ impl Sender {
         self.pacer.rate().time_for(self.needs.total() * u64::from(self.symbol_cost()))
     }
 
-    fn refuse(&mut self, to: SocketAddr, client: ClientId, host: &str, reason: RefuseReason, retry_ms: u32, text: &str) {
+    fn refuse(
+        &mut self,
+        to: SocketAddr,
+        client: ClientId,
+        host: &str,
+        reason: RefuseReason,
+        retry_ms: u32,
+        text: &str,
+    ) {
         let mut payload = Vec::new();
         Refusal::new(client, reason, retry_ms, text).encode(&mut payload);
         self.outbox.push_back(Transmit::Client(to, payload));

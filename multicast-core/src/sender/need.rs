@@ -249,8 +249,7 @@ mod tests {
     use crate::layout::{FileEntry, Geometry};
 
     fn needs() -> NeedMap {
-        let geometry =
-            Geometry { symbol_size: 64, block_symbols: 8, parity_symbols: 4, codec: CodecId::ReedSolomon8 };
+        let geometry = Geometry { symbol_size: 64, block_symbols: 8, parity_symbols: 4, codec: CodecId::ReedSolomon8 };
         let files = vec![FileEntry { name: "image".into(), size: 8 * 64 * 3 }];
         NeedMap::new(&Layout::new(geometry, files).unwrap())
     }

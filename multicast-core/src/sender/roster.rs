@@ -120,7 +120,14 @@ pub(super) struct Roster {
 
 impl Roster {
     /// Admits a client, or takes one back that was here before; true for the latter.
-    pub(super) fn admit(&mut self, now: Instant, id: ClientId, host: &str, from: SocketAddr, blocks: u32) -> (Slot, bool) {
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        host: &str,
+        from: SocketAddr,
+        blocks: u32,
+    ) -> (Slot, bool) {
         let fresh = Client {
             id,
             host: host.to_owned(),

@@ -90,9 +90,9 @@ impl Room {
             *by_size.entry(layout.symbols_of(block)).or_default() += 1;
         }
         let (clients, loss) = (self.clients.len() as u32, self.config.link.loss);
-        let least = by_size.iter().map(|(&k, &blocks)| {
-            f64::from(blocks) * f64::from(k) * coded_repair(k.into(), clients, loss)
-        });
+        let least = by_size
+            .iter()
+            .map(|(&k, &blocks)| f64::from(blocks) * f64::from(k) * coded_repair(k.into(), clients, loss));
         least.sum::<f64>() / self.stream_symbols() as f64 / (1.0 - self.config.shared.loss)
     }
 }

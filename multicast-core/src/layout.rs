@@ -35,7 +35,7 @@ impl Geometry {
         if symbols <= 127 {
             Self { symbol_size, block_symbols: 127, parity_symbols: 128, codec: CodecId::ReedSolomon8 }
         } else {
-            Self { symbol_size, block_symbols: 1024, parity_symbols: 512, codec: CodecId::ReedSolomon16 }
+            Self { symbol_size, block_symbols: 1024, parity_symbols: 1024, codec: CodecId::ReedSolomon16 }
         }
     }
 

@@ -121,7 +121,7 @@ impl Polls {
             self.progress();
         } else if first + count == roster.slots() {
             // A whole round: if it brings nothing new, the next one may take its time.
-            self.dry_interval = (self.dry_interval * 2).min(DRY_INTERVAL_MAX);
+            self.dry_interval = (self.dry_interval * 3 / 2).min(DRY_INTERVAL_MAX);
         }
         let spread_ms = (asked / REPORTS_PER_MS).min(u16::MAX.into()) as u16;
         self.answers_until = now + Duration::from_millis(spread_ms.into());

@@ -15,6 +15,8 @@ pub(super) struct Client {
     pub(super) id: ClientId,
     pub(super) link: LinkModel,
     pub(super) loss: LossProcess,
+    /// When something was last sent to it.
+    pub(super) sent_at: Instant,
     /// Decides all that happens on its link.
     pub(super) rng: fastrand::Rng,
     pub(super) store: Arc<SharedStore>,
@@ -43,6 +45,7 @@ impl Client {
             id: ClientId(number + 1),
             link,
             loss: LossProcess::new(&link, &mut rng),
+            sent_at: now,
             rng,
             store: Arc::new(SharedStore::new(Arc::clone(&source.image), &source.layout)),
             receiver: None,

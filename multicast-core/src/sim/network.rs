@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::link::LinkModel;
 use super::room::{HEADERS, Room};
+use crate::receiver::Receiver;
 use crate::sender::{SenderEvent, Transmit};
 use crate::types::{Instant, SessionId};
 use crate::wire::VERSION;
@@ -123,6 +124,10 @@ impl Room {
 
     /// What the client's own link lets through of `buffer`.
     fn deliver(&mut self, number: usize, buffer: &[u8], segment: usize) {
+        let client = &mut self.clients[number];
+        if self.now - std::mem::replace(&mut client.sent_at, self.now) > LinkModel::MEMORY {
+            client.loss.renew(&client.link, &mut client.rng);
+        }
         let mut rest = buffer;
         while !rest.is_empty() {
             let client = &mut self.clients[number];
@@ -238,7 +243,7 @@ impl Room {
 
     pub(super) fn arm_client(&mut self, number: usize) {
         let client = &mut self.clients[number];
-        let Some(due) = client.receiver.as_ref().and_then(|r| r.poll_timeout()).filter(|_| !client.frozen) else {
+        let Some(due) = client.receiver.as_ref().and_then(Receiver::poll_timeout).filter(|_| !client.frozen) else {
             return;
         };
         let due = due.max(self.now);

@@ -334,13 +334,13 @@ impl Room {
         self.now = until;
     }
 
-    /// Goes on until the session is over, or rests, and every client that takes part has ended or can
-    /// only wait for another server.
+    /// Goes on until the session is over, or rests for want of clients, and every client that takes part
+    /// has ended or can only wait for another server.
     pub fn run_to_end(&mut self) {
         self.run_until(|room| {
             let Some(server) = &room.server else { return false };
             let ended = server.is_finished();
-            let rests = ended || server.state() == SessionState::Idle;
+            let rests = ended || matches!(server.state(), SessionState::Idle | SessionState::Waiting);
             let waits = |client: &Client| {
                 let state = client.receiver.as_ref().map(|receiver| receiver.snapshot().state);
                 state == Some(ReceiverState::Joining)

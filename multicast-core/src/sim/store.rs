@@ -101,7 +101,7 @@ impl Store for SharedStore {
             same &= self.image.get(at..at + slice.len()) == Some(&**slice);
             at += slice.len();
         }
-        let whole = at % self.symbol_size == 0 || at == self.image.len();
+        let whole = at.is_multiple_of(self.symbol_size) || at == self.image.len();
         assert!(whole, "symbols are written whole");
         if same {
             copy.right.set_range(first..at.div_ceil(self.symbol_size));

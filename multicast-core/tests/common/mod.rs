@@ -10,11 +10,11 @@ use multicast_core::layout::Geometry;
 use multicast_core::sim::{Room, RoomConfig};
 
 /// Blocks of 32 symbols, each decoded in microseconds: a story of many blocks in a few milliseconds.
-pub const SMALL: Geometry =
+pub(crate) const SMALL: Geometry =
     Geometry { symbol_size: 32, block_symbols: 32, parity_symbols: 64, codec: CodecId::ReedSolomon8 };
 
 /// A room of small blocks at 100 Mbit/s, in which 16,000 symbols take about two seconds.
-pub fn small_room(seed: u64, image_symbols: u32, clients: u32) -> RoomConfig {
+pub(crate) fn small_room(seed: u64, image_symbols: u32, clients: u32) -> RoomConfig {
     RoomConfig {
         geometry: SMALL,
         rate: multicast_core::pace::Rate::from_mbit(100),
@@ -23,7 +23,7 @@ pub fn small_room(seed: u64, image_symbols: u32, clients: u32) -> RoomConfig {
 }
 
 /// Everybody that is asked for has the image; what a failure needs to be repeated is told.
-pub fn assert_identical(room: &Room, seed: u64, clients: impl IntoIterator<Item = usize>) {
+pub(crate) fn assert_identical(room: &Room, seed: u64, clients: impl IntoIterator<Item = usize>) {
     for number in clients {
         let state = room.client(number);
         assert!(room.is_identical(number), "seed {seed}: client {number}: {:?} {state:?}", room.failure(number));
@@ -31,6 +31,6 @@ pub fn assert_identical(room: &Room, seed: u64, clients: impl IntoIterator<Item 
 }
 
 /// The longest completion of these clients, since they were switched on.
-pub fn slowest(room: &Room, clients: impl IntoIterator<Item = usize>) -> Duration {
+pub(crate) fn slowest(room: &Room, clients: impl IntoIterator<Item = usize>) -> Duration {
     clients.into_iter().map(|number| room.completion(number).expect("it is complete")).max().unwrap_or_default()
 }

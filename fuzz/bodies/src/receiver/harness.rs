@@ -10,7 +10,7 @@ use std::time::Duration;
 use multicast_core::codec::CodecId;
 use multicast_core::layout::{BlockSource, BlockSpan, Layout};
 use multicast_core::manifest::{Hash, Manifest};
-use multicast_core::receiver::{JobDone, JobRunner, Receiver, ReceiverConfig, ReceiverEvent, Resume};
+use multicast_core::receiver::{Job, JobDone, JobRunner, Receiver, ReceiverConfig, ReceiverEvent, Resume};
 use multicast_core::sender::SymbolRun;
 use multicast_core::store::{MemoryStore, Store, StoreError};
 use multicast_core::types::{BlockIndex, ClientId, Instant, Sequence, SessionId, Slot, SymbolIndex};
@@ -265,11 +265,6 @@ impl Harness {
     fn handle_event(&mut self, event: ReceiverEvent) {
         match event {
             ReceiverEvent::Offered { offer, layout, continues } => self.accept(&offer, *layout, continues),
-            ReceiverEvent::ManifestVerified { encoded } => {
-                let image = self.image.as_mut().expect("accepted before");
-                assert_eq!(Hash::of(&encoded).0, image.root);
-                image.manifest = Some(Manifest::decode(&encoded).expect("verified"));
-            }
             ReceiverEvent::Complete => {
                 assert!(!self.ended, "it has ended before");
                 self.ended = true;
@@ -324,6 +319,10 @@ impl Harness {
         if let Some(image) = &mut self.image
             && let Some(job) = self.receiver.poll_job()
         {
+            if let Job::KeepManifest { encoded } = &job {
+                assert_eq!(Hash::of(encoded).0, image.root);
+                image.manifest = Some(Manifest::decode(encoded).expect("verified"));
+            }
             self.results.push_back(image.runner.run(job, &image.store));
         }
     }

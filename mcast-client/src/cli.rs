@@ -27,29 +27,34 @@ pub(crate) enum Command {
 }
 
 const RECEIVE_HELP: &str = "\
-Every block is checked against its hash before it counts. What an interrupted run has left, after a crash or
-a power cut too, is read again, checked, and taken up by the same command.
+Every block is checked against its hash before it counts. What an interrupted
+run left, after a crash or a power cut too, is read again, checked, and taken
+up by the same command.
 
 Examples:
   mcast-client receive --server 10.0.0.5 --output install.wim
-      Wait for the server's only image and store it in a file.
-  mcast-client receive --server deploy:62999 --image base.img --output /dev/nvme0n1 --exec 'sync; reboot'
+      Wait for the server's only image, and store it in a file.
+  mcast-client receive --server deploy --image base.img --output /dev/sda \\
+               --exec 'sync; reboot'
       Write an image to a disk, then reboot.
-  mcast-client receive --server 10.0.0.5 --output - | wimlib-imagex apply - 1 /mnt
+  mcast-client receive --server deploy --output - | wimlib-imagex apply - 1 /mnt
       Apply a pipable WIM while it arrives.
-  mcast-client receive --server 10.0.0.5 --output /srv/images/ --json
+  mcast-client receive --server 10.0.0.5 --output /srv/images --json
       Take all parts of a split WIM into a folder; events as NDJSON.
 
-With --output - the standard output carries the image alone, and all else goes to the standard error.
-Ctrl-C or SIGTERM leaves the session and keeps what is verified; the second one ends the program at once.
+With --output - the standard output carries the image alone, and all else goes
+to the standard error. Ctrl-C or SIGTERM leaves the session and keeps what is
+verified; the second one ends the program at once.
 
 Exit codes:
   0    every block matched its hash and is stored
   1    the network or the system refuses
   2    the command line is wrong
-  3    no session came within --wait, or nothing of it was heard within --deaf-limit
-  4    the server refuses, removed this client, cancelled the session or changed the image
-  5    the output cannot be written: no folder, no space, a disk that fails, a reader that has gone
+  3    no session came within --wait, or nothing was heard within --deaf-limit
+  4    the server refuses, removed this client, cancelled the session or
+       changed the image
+  5    the output cannot be written: no folder, no space, a disk that fails, a
+       reader that has gone
   6    the image is stored, but the command of --exec failed
   130  ended by its user; what is verified stays for the next run
 

@@ -57,8 +57,7 @@ fn config(arguments: &ReceiveArguments) -> Result<ClientConfig, Failure> {
         wait_limit: arguments.wait,
         deaf_limit: arguments.deaf_limit,
         parity_pool: PARITY_POOL,
-        // The stream's rate is not known yet: as much as the fastest one needs.
-        receive_buffer: Profile::TenGigabit.receive_buffer(),
+        receive_buffer: receive_buffer(),
         seed: random(),
     })
 }
@@ -110,18 +109,28 @@ fn watch(
     }
     let last = client.snapshot();
     view.progress(&last);
-    let drops = last.counters.socket_drops;
-    if drops > 0 {
-        view.warning(&format!(
-            "this machine dropped {drops} datagrams by itself, its receive buffer has {buffer} bytes: \
-             raise net.core.rmem_max"
-        ));
+    if last.counters.socket_drops > 0 {
+        view.warning(&advice_on_drops(last.counters.socket_drops, buffer));
     }
     client.wait().map_err(|error| {
         let keeps = !arguments.to_stdout() && (kept > 0 || last.verified_bytes > 0);
         let help = "what is verified stays: the same command goes on from there";
         Failure::of_client(error, &arguments.output).with_help_if(keeps, help)
     })
+}
+
+/// The stream's rate is not known yet: as much as the fastest one needs.
+fn receive_buffer() -> usize {
+    Profile::TenGigabit.receive_buffer()
+}
+
+fn advice_on_drops(drops: u32, buffer: usize) -> String {
+    let advice = if buffer < receive_buffer() {
+        format!("its receive buffer has {buffer} bytes: raise net.core.rmem_max")
+    } else {
+        "it is too slow for this rate".to_owned()
+    };
+    format!("this machine dropped {drops} datagrams by itself; {advice}")
 }
 
 /// Runs what is to follow a success.

@@ -47,26 +47,28 @@ pub(crate) enum Command {
 const SEND_HELP: &str = "\
 Examples:
   mcast-server send install.wim
-      Serve it on the only interface to the first client that comes, and to all who join until it has it.
+      Serve it on the only interface, from the first client on that comes.
   mcast-server send install.wim --interface eth1 --min-clients 30 --max-wait 10m
       Start when 30 machines are there, or 10 minutes after the first one.
   mcast-server send base.swm base2.swm --network 1g --keep-open --json
-      Serve all parts of a split WIM, and stay for late comers; events as NDJSON.
+      Serve all parts of a split WIM, stay for late comers; events as NDJSON.
   mcast-client receive --server HOST --output /dev/sda
       What the machines run.
 
-While it runs on a terminal: s starts now, p pauses or resumes, q ends it, each with Enter.
-Ctrl-C or SIGTERM ends the session and releases its clients; the second one ends the program at once.
+While it runs on a terminal: s starts now, p pauses or resumes, q ends it, each
+with Enter. Ctrl-C or SIGTERM ends the session and releases its clients; the
+second one ends the program at once.
 
 Exit codes:
   0    every admitted client has the image
   1    the image, the network or the system refuses
   2    the command line is wrong
-  3    the session ended, but a client that was admitted does not have the image
+  3    the session ended, but a client that was admitted lacks the image
   130  ended by its user; with --keep-open 0 or 3, if nobody was receiving
 
 Environment:
-  XDG_CACHE_HOME  folder of the cache of hashes, by default ~/.cache (see --manifest-cache)";
+  XDG_CACHE_HOME  where hashes are kept, in the folder mcast; by default
+                  ~/.cache (see --manifest-cache)";
 
 #[derive(Debug, Args)]
 #[command(after_help = SEND_HELP)]
@@ -154,15 +156,16 @@ pub(crate) struct SendArguments {
 }
 
 const VERIFY_HELP: &str = "\
-A WIM can hold a table of SHA-1 sums over itself (wimlib: --check, DISM: /CheckIntegrity). This reads the
-whole file and compares. Parts of a split WIM have a table each.
+A WIM can hold a table of SHA-1 sums over itself (wimlib: --check, DISM:
+/CheckIntegrity). This reads the whole file and compares. Each part of a split
+WIM has its own table.
 
 Exit codes:
   0    every sum of every image matches
   1    an image cannot be read
   2    the command line is wrong
   3    an image is damaged: a sum does not match, or its fields lie
-  4    none is damaged, but one has nothing to check it against: no WIM, or no integrity table
+  4    none is damaged, but one cannot be checked: it is no WIM, or has no table
   130  ended by its user";
 
 #[derive(Debug, Args)]

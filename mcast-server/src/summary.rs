@@ -66,7 +66,7 @@ pub(crate) struct Summary {
     wire_per_image: f64,
     image_symbols: u64,
     symbols_per_image: f64,
-    /// Of the symbols sent, those that replaced lost ones.
+    /// Of the symbols sent, parity and those that had been sent before, for late comers too.
     repair_share: f64,
     seconds: f64,
     /// Bits per second on the wire.
@@ -174,7 +174,7 @@ impl fmt::Display for Summary {
         let Self { wire_bytes, wire_per_image, symbols_per_image, .. } = self;
         writeln!(f, "on wire    {wire_bytes} bytes, {wire_per_image:.4} × the image, headers counted")?;
         let (symbols, repair) = (self.counters.symbols, self.repair_share * 100.0);
-        writeln!(f, "symbols    {symbols} sent, {symbols_per_image:.4} × the image; {repair:.2} % for repair")?;
+        writeln!(f, "symbols    {symbols} sent, {symbols_per_image:.4} × the image; {repair:.2} % repair or replay")?;
         if self.socket.refused > 0 {
             writeln!(f, "dropped    {} datagrams by this host's own queue", self.socket.refused)?;
         }

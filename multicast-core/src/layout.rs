@@ -35,7 +35,7 @@ impl Geometry {
         if symbols <= 127 {
             Self { symbol_size, block_symbols: 127, parity_symbols: 128, codec: CodecId::ReedSolomon8 }
         } else {
-            Self { symbol_size, block_symbols: 1024, parity_symbols: 512, codec: CodecId::ReedSolomon16 }
+            Self { symbol_size, block_symbols: 1024, parity_symbols: 1024, codec: CodecId::ReedSolomon16 }
         }
     }
 
@@ -178,7 +178,11 @@ impl Layout {
             return Err(too_large);
         }
         let manifest_len = crate::manifest::encoded_len(&files, image_blocks as u64);
-        let mut next = u32::try_from(manifest_len.div_ceil(block_size)).map_err(|_| too_large)?;
+        let manifest_blocks = manifest_len.div_ceil(block_size);
+        if u128::from(manifest_blocks) + image_blocks > u128::from(u32::MAX) {
+            return Err(too_large);
+        }
+        let mut next = manifest_blocks as u32;
         let mut first_blocks = Vec::with_capacity(files.len() + 1);
         for file in &files {
             first_blocks.push(next);
@@ -320,6 +324,15 @@ mod tests {
             }
             prop_assert_eq!(ends, sizes);
         }
+    }
+
+    #[test]
+    fn blocks_of_image_and_manifest_together_must_have_numbers() {
+        let geometry = Geometry { symbol_size: 8, block_symbols: 4, parity_symbols: 4, codec: CodecId::ReedSolomon8 };
+        // Blocks of 32 bytes, as large as a hash: the manifest takes as many as the image.
+        let cut = |blocks: u64| Layout::new(geometry, vec![FileEntry { name: "f".into(), size: 32 * blocks }]);
+        assert!(matches!(cut((1 << 31) - 1), Err(LayoutError::TooLarge { .. })));
+        assert_eq!(cut((1 << 31) - 4).unwrap().blocks(), u32::MAX - 5);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the tests of `mcast-client` share.
 
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 // One helper for the programs of both sides.
 #[path = "../../../mcast-server/tests/support/program.rs"]

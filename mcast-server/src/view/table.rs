@@ -71,25 +71,23 @@ pub(super) fn state(snapshot: &SessionSnapshot, about: &About, rate: Option<f64>
             return format!("waiting: {active} of {} there", text::count(snapshot.awaited as usize, "client"));
         }
         SessionState::Waiting => return format!("waiting: {} there", text::count(active, "client")),
-        SessionState::Running => parts.push(match rate {
-            Some(rate) => format!("sending at {}", text::rate(rate)),
-            None => "sending".to_owned(),
-        }),
+        SessionState::Running => {
+            parts.push(rate.map_or("sending".to_owned(), text::rate));
+            if active > 0 {
+                parts.push(format!("{} left", text::duration(snapshot.remaining.as_secs_f64())));
+            }
+        }
         SessionState::Paused => parts.push("paused".to_owned()),
         SessionState::Idle => parts.push("open for late comers".to_owned()),
         SessionState::Ended => parts.push("ended".to_owned()),
     }
-    let sent = snapshot.counters.symbols as f64 / about.image_symbols.max(1) as f64;
-    parts.push(format!("sent {sent:.3} × image"));
     let done: Vec<_> = [(active, "receiving"), (complete, "complete"), (failed, "failed")]
         .iter()
         .filter(|(number, _)| *number > 0)
         .map(|(number, what)| format!("{number} {what}"))
         .collect();
     parts.push(if done.is_empty() { "no client".to_owned() } else { done.join(", ") });
-    if snapshot.state == SessionState::Running && active > 0 {
-        parts.push(format!("{} left", text::duration(snapshot.remaining.as_secs_f64())));
-    }
+    parts.push(format!("sent {:.3} × image", snapshot.counters.symbols as f64 / about.image_symbols.max(1) as f64));
     parts.join(" · ")
 }
 
@@ -197,4 +195,139 @@ fn cut(text: &str, width: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(width.saturating_sub(1)).chain(Some('…')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use expect_test::expect;
+    use multicast_core::layout::FileEntry;
+    use multicast_core::net::BufferSize;
+    use multicast_core::pace::Rate;
+    use multicast_core::sender::SenderCounters;
+    use multicast_core::types::{ClientId, SessionId};
+
+    use super::*;
+
+    fn about() -> About {
+        About {
+            session: SessionId(1),
+            image: "install.wim".to_owned(),
+            files: vec![FileEntry { name: "install.wim".to_owned(), size: 4 << 30 }],
+            bytes: 4 << 30,
+            blocks: 1000,
+            symbol_size: 1440,
+            image_symbols: 1_000_000,
+            group: [239, 194, 1, 2].into(),
+            port: 63_017,
+            control: ([0, 0, 0, 0], 62_999).into(),
+            interface: "eth0".to_owned(),
+            rate: Rate::from_mbit(930),
+            adaptive: false,
+            send_buffer: BufferSize { asked: 1, granted: 1 },
+            manifest_cached: true,
+        }
+    }
+
+    fn client(number: u8, state: ClientState, verified: u32) -> ClientSnapshot {
+        ClientSnapshot {
+            client: ClientId(number.into()),
+            host: format!("lab-{number:02}"),
+            address: ([10, 0, 0, number], 40_000).into(),
+            state,
+            verified,
+            symbols_per_second: 75_000.0 - f64::from(number) * 100.0,
+            loss: f64::from(number) / 1000.0,
+            dropped: 0,
+            seconds: 30.0,
+        }
+    }
+
+    fn snapshot(state: SessionState, clients: Vec<ClientSnapshot>) -> SessionSnapshot {
+        SessionSnapshot {
+            session: SessionId(1),
+            image: "install.wim".to_owned(),
+            state,
+            blocks: 1000,
+            rate: Rate::from_mbit(930),
+            needed_symbols: 500_000,
+            remaining: Duration::from_secs(42),
+            awaited: 0,
+            counters: SenderCounters { symbols: 512_000, ..SenderCounters::default() },
+            clients,
+        }
+    }
+
+    fn drawn(snapshot: &SessionSnapshot, columns: usize, rows: usize) -> String {
+        let lines = lines(snapshot, &about(), Some(928e6), Size { columns, rows });
+        assert!(lines.iter().all(|line| line.chars().count() <= columns) && lines.len() < rows);
+        lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+    }
+
+    #[test]
+    fn the_slowest_come_first_then_who_failed_then_who_is_complete() {
+        let clients = vec![
+            client(1, ClientState::Complete, 1000),
+            client(2, ClientState::Receiving, 505),
+            client(3, ClientState::GivenUp, 80),
+            client(4, ClientState::Silent, 499),
+            client(5, ClientState::Receiving, 999),
+        ];
+        expect![[r#"
+            install.wim, 4.00 GiB, to 239.194.1.2 port 63017 on eth0; clients ask port 62999
+            928 Mbit/s · 42 s left · 3 receiving, 1 complete, 1 failed · sent 0.512 × image
+            client  address                                 done   Mbit/s  loss %  state
+            lab-04  10.0.0.4  ████████████░░░░░░░░░░░░░   49.9 %    859.4    0.40  silent
+            lab-02  10.0.0.2  ████████████░░░░░░░░░░░░░   50.5 %    861.7    0.20  receiving
+            lab-05  10.0.0.5  ████████████████████████░   99.9 %    858.2    0.50  receiving
+            lab-03  10.0.0.3  ██░░░░░░░░░░░░░░░░░░░░░░░    8.0 %        -       -  given up
+            lab-01  10.0.0.1  █████████████████████████  100.0 %        -       -  complete
+        "#]]
+        .assert_eq(&drawn(&snapshot(SessionState::Running, clients), 80, 24));
+    }
+
+    #[test]
+    fn a_wide_terminal_has_room_for_names_and_bars() {
+        let mut clients = vec![client(1, ClientState::Receiving, 300), client(2, ClientState::Receiving, 200)];
+        clients[0].host = "a-rather-long-name.of-a-machine.example".to_owned();
+        clients[0].address = clients[1].address;
+        expect![[r#"
+            install.wim, 4.00 GiB, to 239.194.1.2 port 63017 on eth0; clients ask port 62999
+            928 Mbit/s · 42 s left · 2 receiving · sent 0.512 × image
+            client                                   address                                        done   Mbit/s  loss %  state
+            lab-02                                   10.0.0.2:40000  █████░░░░░░░░░░░░░░░░░░░░░   20.0 %    861.7    0.20  receiving
+            a-rather-long-name.of-a-machine.example  10.0.0.2:40000  ███████░░░░░░░░░░░░░░░░░░░   30.0 %    862.8    0.10  receiving
+        "#]]
+        .assert_eq(&drawn(&snapshot(SessionState::Running, clients.clone()), 120, 24));
+        expect![[r#"
+            install.wim, 4.00 GiB, to 239.194.1.2 port 63017 on eth0; c…
+            928 Mbit/s · 42 s left · 2 receiving · sent 0.512 × image
+            client    address              done   Mbit/s  loss %  state
+            lab-02    10.0.0.2:40000     20.0 %    861.7    0.20  recei…
+            a-rathe…  10.0.0.2:40000     30.0 %    862.8    0.10  recei…
+        "#]]
+        .assert_eq(&drawn(&snapshot(SessionState::Running, clients), 60, 24));
+    }
+
+    #[test]
+    fn more_clients_than_lines_are_counted() {
+        let clients: Vec<_> = (1..=60).map(|n| client(n, ClientState::Receiving, 1000 - u32::from(n))).collect();
+        let text = drawn(&snapshot(SessionState::Running, clients.clone()), 80, 50);
+        assert!(text.contains("lab-60") && text.ends_with("… and 40 clients more\n"), "{text}");
+        let text = drawn(&snapshot(SessionState::Running, clients), 80, 10);
+        assert!(text.contains("lab-60") && text.ends_with("… and 56 clients more\n"), "{text}");
+    }
+
+    #[test]
+    fn a_session_says_what_it_waits_for() {
+        let awaited = |awaited| SessionSnapshot {
+            awaited,
+            ..snapshot(SessionState::Waiting, vec![client(1, ClientState::Receiving, 0)])
+        };
+        assert_eq!(state(&awaited(3), &about(), None), "waiting: 1 of 3 clients there");
+        assert_eq!(state(&awaited(0), &about(), None), "waiting: 1 client there");
+        let idle = snapshot(SessionState::Idle, vec![client(1, ClientState::Complete, 1000)]);
+        assert_eq!(state(&idle, &about(), None), "open for late comers · 1 complete · sent 0.512 × image");
+    }
 }

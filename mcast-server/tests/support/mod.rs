@@ -1,6 +1,6 @@
 //! What the tests of `mcast-server` share.
 
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 pub mod program;
 

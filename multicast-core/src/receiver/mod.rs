@@ -180,7 +180,8 @@ impl Receiver {
         if self.image.is_none() {
             let Ok(layout) = Layout::new(offer.geometry, offer.files.clone()) else { return };
             let mut image = ImageState::new(layout, offer.manifest_root, self.config.parity_pool);
-            if let Some(resume) = resume.filter(|r| r.manifest.root().0 == offer.manifest_root) {
+            let fits = |r: &Resume| r.manifest.layout == image.layout && r.manifest.root().0 == offer.manifest_root;
+            if let Some(resume) = resume.filter(fits) {
                 image.resume(resume.manifest, resume.held.into_iter());
             }
             self.image = Some(image);
@@ -291,6 +292,10 @@ impl Receiver {
 
     /// A job is done.
     pub fn handle_job(&mut self, now: Instant, done: JobDone) {
+        // It was under way when the receiver ended, which has been told already.
+        if self.is_ending() {
+            return;
+        }
         match done {
             JobDone::Failed(error) => self.abort(now, ReceiverError::Store(error)),
             JobDone::Finished => {
@@ -360,14 +365,14 @@ impl Receiver {
         let mut next = Instant::from_nanos(u64::MAX);
         if let Some(membership) = &self.membership {
             next = next.min(membership.report_due.map_or(next, |(due, _)| due));
-            next = next.min(membership.heard + self.silence_limit(membership));
+            next = next.min(membership.heard + self.patience(membership));
         }
         if self.state == ReceiverState::Farewell {
             next = next.min(self.farewell_due);
         } else if self.wants_offer() {
             next = next.min(self.join_due);
         }
-        if let Some(limit) = self.config.wait_limit.filter(|_| self.waits_for_session()) {
+        if let Some(limit) = self.config.wait_limit.filter(|_| self.waits()) {
             next = next.min(self.waiting_since + limit);
         }
         Some(next)
@@ -410,17 +415,19 @@ impl Receiver {
         }
     }
 
-    /// Whether the time until there is a session counts.
-    fn waits_for_session(&self) -> bool {
-        self.membership.is_none() && self.offer.is_none() && self.state != ReceiverState::Farewell
+    /// Whether it can do nothing but wait for a session; what is complete needs none.
+    fn waits(&self) -> bool {
+        self.state == ReceiverState::Joining && self.membership.is_none() && self.offer.is_none()
     }
 
-    /// Silence of the group after which there is something to say or to do.
-    fn silence_limit(&self, membership: &Membership) -> Duration {
+    /// How long the session may be silent before that means something.
+    fn patience(&self, membership: &Membership) -> Duration {
         match membership.as_of {
             Some(_) => LOST_AFTER,
+            // All that it needs is here already.
+            None if self.state == ReceiverState::Storing => Duration::MAX,
             None if membership.told_deaf => self.config.deaf_limit,
-            None => DEAF_AFTER.min(self.config.deaf_limit),
+            None => self.config.deaf_limit.min(DEAF_AFTER),
         }
     }
 
@@ -604,6 +611,10 @@ impl Receiver {
     fn check_limits(&mut self, now: Instant) {
         if let Some(membership) = &mut self.membership {
             let silent = now - membership.heard;
+            if membership.as_of.is_none() && self.state == ReceiverState::Storing {
+                // It needs nothing of the group.
+                return;
+            }
             if membership.as_of.is_none() {
                 let (group, seconds) = (membership.group, silent.as_secs_f64());
                 if silent >= self.config.deaf_limit {
@@ -618,8 +629,7 @@ impl Receiver {
                 self.events.push_back(ReceiverEvent::SessionLost { session, seconds });
                 self.lose_session(now);
             }
-        } else if let Some(limit) = self.config.wait_limit
-            && self.waits_for_session()
+        } else if let Some(limit) = self.config.wait_limit.filter(|_| self.waits())
             && now - self.waiting_since >= limit
         {
             let last =
@@ -649,7 +659,7 @@ impl Receiver {
     }
 
     fn fail(&mut self, now: Instant, reason: LeaveReason, error: ReceiverError) {
-        if self.is_ending() {
+        if self.is_ending() || self.ends_complete() {
             return;
         }
         self.leaving = Some((reason, error.to_string(), LEAVES));
@@ -661,11 +671,20 @@ impl Receiver {
     }
 
     fn end(&mut self, error: ReceiverError) {
-        if !self.is_ending() {
+        if !self.is_ending() && !self.ends_complete() {
             self.state = ReceiverState::Done;
             self.jobs.clear();
             self.events.push_back(ReceiverEvent::Failed(error));
         }
+    }
+
+    /// Ends it if it has told that it is complete: nothing can make that untrue.
+    fn ends_complete(&mut self) -> bool {
+        let complete = self.state == ReceiverState::Farewell;
+        if complete {
+            self.state = ReceiverState::Done;
+        }
+        complete
     }
 
     fn repeat_leave(&mut self, now: Instant) {

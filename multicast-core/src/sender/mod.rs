@@ -22,7 +22,7 @@ pub use event::{ClientSnapshot, ClientState, EndCause, SenderCounters, SenderEve
 pub use need::SymbolRun;
 pub use order::{Carousel, Order};
 
-use self::need::NeedMap;
+use self::need::{NeedMap, Part};
 use self::polls::{Mood, Polls};
 use self::roster::Roster;
 use self::sent_log::SentLog;
@@ -30,8 +30,8 @@ use crate::layout::Layout;
 use crate::pace::{AdaptConfig, Adaptive, Pacer, Rate};
 use crate::types::{BlockIndex, ClientId, Instant, Sequence, SessionId, Slot};
 use crate::wire::{
-    Heartbeat, Join, Leave, Offer, Packet, Refusal, RefuseReason, Release, ReleaseReason, Report, SYMBOL_HEADER_LEN,
-    SessionState,
+    Heartbeat, Join, Kind, Leave, Offer, Packet, Refusal, RefuseReason, Release, ReleaseReason, Report,
+    SYMBOL_HEADER_LEN, SessionState, VERSION, WireError,
 };
 
 /// Heartbeats that tell the end, so that losing one or two does no harm.
@@ -113,6 +113,7 @@ pub struct Sender {
     state: SessionState,
     needs: NeedMap,
     order: Box<dyn Order>,
+    /// The block of the carousel that is going out.
     current: Option<BlockIndex>,
     log: SentLog,
     roster: Roster,
@@ -130,6 +131,7 @@ pub struct Sender {
     /// Source symbols of each block that were sent before, as a bit a block.
     begun: crate::bitmap::Bitmap,
     in_flight: Vec<(BlockIndex, u32)>,
+    symbol_cost: u32,
 }
 
 impl Sender {
@@ -162,6 +164,7 @@ impl Sender {
             counters: SenderCounters::default(),
             begun: crate::bitmap::Bitmap::new(blocks),
             in_flight: Vec::new(),
+            symbol_cost: config.headers + SYMBOL_HEADER_LEN as u32 + u32::from(config.layout.geometry().symbol_size),
             config,
         }
     }
@@ -178,7 +181,13 @@ impl Sender {
 
     /// Bytes on the wire of one symbol's datagram.
     pub fn symbol_cost(&self) -> u32 {
-        self.config.headers + SYMBOL_HEADER_LEN as u32 + u32::from(self.config.layout.geometry().symbol_size)
+        self.symbol_cost
+    }
+
+    /// Lets symbols cost more than they have bytes: the simulator's are small, so that thousands of
+    /// clients fit into memory, and are to be paced as real ones.
+    pub(crate) fn set_symbol_cost(&mut self, bytes: u32) {
+        self.symbol_cost = bytes;
     }
 
     /// Begins to send, whatever the thresholds say; nothing happens unless it waits.
@@ -243,6 +252,7 @@ impl Sender {
             }
             Ok(Packet::Leave(leave)) if leave.session == self.config.session => self.handle_leave(now, &leave),
             Ok(_) => self.counters.unexpected += 1,
+            Err(WireError::Version { found }) => self.refuse_version(from, datagram, found),
             Err(_) => self.counters.malformed += 1,
         }
         self.advance(now);
@@ -409,6 +419,17 @@ impl Sender {
         self.refuse(from, join.client, join.host, RefuseReason::Full, wait.as_millis() as u32, &text);
     }
 
+    /// Whoever joins in another version is told so; its number stands at the same place in all of them.
+    fn refuse_version(&mut self, from: SocketAddr, datagram: &[u8], found: u8) {
+        if datagram[0] & 0x0F != Kind::Join as u8 {
+            self.counters.malformed += 1;
+            return;
+        }
+        let client = datagram.get(8..).and_then(|rest| rest.first_chunk()).map_or(0, |id| u64::from_be_bytes(*id));
+        let text = format!("this server speaks protocol version {VERSION}, not {found}: install matching versions");
+        self.refuse(from, ClientId(client), "", RefuseReason::Version, 0, &text);
+    }
+
     /// Time that what is known to be needed takes at this rate.
     fn remaining(&self) -> Duration {
         self.pacer.rate().time_for(self.needs.total() * u64::from(self.symbol_cost()))
@@ -450,6 +471,11 @@ impl Sender {
             self.counters.unexpected += 1;
             return;
         };
+        let blocks = self.config.layout.blocks();
+        if report.to.0 > blocks || report.verified > blocks {
+            self.counters.malformed += 1;
+            return;
+        }
         self.counters.reports += 1;
         match self.roster.get(slot).state {
             ClientState::Complete => return self.release(slot, ReleaseReason::Complete, "complete"),
@@ -500,11 +526,6 @@ impl Sender {
 
     /// Takes from a report what the client lacks; what is still under way to it is not asked for twice.
     fn learn(&mut self, slot: Slot, report: &Report<'_>) {
-        let blocks = self.config.layout.blocks();
-        if report.to.0 > blocks {
-            self.counters.malformed += 1;
-            return;
-        }
         if !self.log.since(report.as_of, &mut self.in_flight) {
             self.counters.stale_reports += 1;
             return;
@@ -519,7 +540,7 @@ impl Sender {
                 continue;
             }
             holds.clear_range(range);
-            let mut block = self.needs.next_to_raise(run.blocks.start);
+            let mut block = self.needs.next_to_raise(run.blocks.start, run.deficit);
             while block < run.blocks.end {
                 while in_flight.next_if(|(sent, _)| sent.0 < block).is_some() {}
                 let under_way = in_flight.peek().filter(|(sent, _)| sent.0 == block).map_or(0, |(_, count)| *count);
@@ -527,7 +548,7 @@ impl Sender {
                 if lacks > under_way {
                     self.needs.raise(BlockIndex(block), (lacks - under_way) as u16);
                 }
-                block = self.needs.next_to_raise(block + 1);
+                block = self.needs.next_to_raise(block + 1, run.deficit);
             }
         }
         if self.needs.total() != before {
@@ -679,19 +700,23 @@ impl Sender {
         if self.needs.total() == 0 {
             return None;
         }
-        let block = match self.current.filter(|&block| self.needs.goes_on(block)) {
-            Some(block) => block,
-            None => {
-                let block = match self.needs.next_repair() {
-                    Some(block) => block,
-                    None => self.order.next(self.needs.carousel())?,
-                };
-                self.needs.begin(block);
-                self.current = Some(block);
-                block
-            }
+        // A repair interrupts the block that is going out: at 100 Mbit/s that one takes 0.1 s.
+        let (block, part) = match self.needs.next_repair() {
+            Some(block) => (block, Part::Repair),
+            None => (self.carousel_block()?, Part::Whole),
         };
-        Some(self.needs.peek(block, self.config.batch))
+        Some(self.needs.peek(block, part, self.config.batch))
+    }
+
+    /// The block of the carousel that is going out, or begins to.
+    fn carousel_block(&mut self) -> Option<BlockIndex> {
+        if let Some(block) = self.current.filter(|&block| self.needs.goes_on(block)) {
+            return Some(block);
+        }
+        let block = self.order.next(self.needs.carousel())?;
+        self.needs.begin(block);
+        self.current = Some(block);
+        Some(block)
     }
 
     fn transmit(&mut self, now: Instant, run: SymbolRun, bytes: u64) -> Transmit {

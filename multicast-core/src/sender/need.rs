@@ -25,6 +25,17 @@ pub struct SymbolRun {
 
 /// A block of which a client lost more than one symbol in so many is not repaired at once.
 const REPAIR_LIMIT: u16 = 3;
+/// Though so few symbols always are.
+const SMALL_REPAIR: u16 = 4;
+
+/// Which of a block's needs is being served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Those of the clients that have most of it.
+    Repair,
+    /// All.
+    Whole,
+}
 
 /// The needs of all blocks, and two queues of the blocks that have one.
 #[derive(Debug)]
@@ -35,21 +46,27 @@ pub(super) struct NeedMap {
     parity: u16,
     /// Blocks of which somebody has little or nothing: for the carousel.
     carousel: Bitmap,
-    /// Blocks that are needed whole: no report can raise their need.
+    /// Blocks that are needed whole: no other whole need can raise theirs.
     whole: Bitmap,
+    /// Of the carousel's, blocks of which somebody has nothing.
+    replay: Bitmap,
     /// Blocks that a few symbols would repair, oldest report first; may hold stale entries.
     repairs: VecDeque<BlockIndex>,
     in_repairs: Bitmap,
-    /// The block begun last goes out with its source symbols.
-    replay: bool,
+    /// The carousel's block goes out with its source symbols.
+    replaying: bool,
     /// Symbols needed in all.
     total: u64,
 }
 
-/// State of one block, six bytes.
+/// State of one block, eight bytes.
 #[derive(Debug, Clone, Copy)]
 struct Block {
     need: u16,
+    /// The part of the need that repairs whoever has most of the block. It does not wait for the
+    /// carousel, though somebody else may need the block whole: a late client must not keep the
+    /// others waiting.
+    repair: u16,
     /// The next source symbol of a replay; the block's `k` when none is under way.
     source_next: u16,
     /// The next fresh parity symbol, counted from 0.
@@ -69,7 +86,7 @@ impl NeedMap {
                 if symbols != full {
                     last_of.push((BlockIndex(b), symbols));
                 }
-                Block { need: 0, source_next: symbols, parity_next: 0 }
+                Block { need: 0, repair: 0, source_next: symbols, parity_next: 0 }
             })
             .collect::<Vec<_>>();
         let len = blocks.len();
@@ -80,9 +97,10 @@ impl NeedMap {
             parity: layout.geometry().parity_symbols,
             carousel: Bitmap::new(len),
             whole: Bitmap::new(len),
+            replay: Bitmap::new(len),
             repairs: VecDeque::new(),
             in_repairs: Bitmap::new(len),
-            replay: false,
+            replaying: false,
             total: 0,
         }
     }
@@ -110,8 +128,11 @@ impl NeedMap {
         &self.carousel
     }
 
-    /// The first block from `from` on that is not needed whole already: only its need can rise.
-    pub(super) fn next_to_raise(&self, from: u32) -> u32 {
+    /// The first block from `from` on whose need or repair a deficit of `deficit` may raise.
+    pub(super) fn next_to_raise(&self, from: u32, deficit: u16) -> u32 {
+        if deficit < self.full {
+            return from;
+        }
         self.whole.next_zero(from as usize).map_or(u32::MAX, |block| block as u32)
     }
 
@@ -120,92 +141,104 @@ impl NeedMap {
         let symbols = self.symbols_of(block);
         let deficit = deficit.min(symbols);
         let state = &mut self.blocks[block.index()];
-        if deficit <= state.need {
-            return;
+        if deficit > state.need {
+            self.total += u64::from(deficit - state.need);
+            state.need = deficit;
         }
-        self.total += u64::from(deficit - state.need);
-        state.need = deficit;
         if deficit == symbols {
             self.whole.set(block.index());
-        }
-        if self.carousel.get(block.index()) {
-            return;
+            self.replay.set(block.index());
         }
         // Served after the pass, not by holding up all others.
-        if deficit == symbols || self.is_too_much(block) {
-            self.in_repairs.clear(block.index());
+        if deficit == symbols || self.is_too_much(block, deficit) {
             self.carousel.set(block.index());
-        } else if self.in_repairs.set(block.index()) {
-            self.repairs.push_back(block);
+            return;
+        }
+        let state = &mut self.blocks[block.index()];
+        if deficit > state.repair {
+            state.repair = deficit;
+            if self.in_repairs.set(block.index()) {
+                self.repairs.push_back(block);
+            }
         }
     }
 
     /// Whether somebody needs so much repair of a block, what it had lately included, that it is not
     /// to be had at once. (What is known of a slow client's losses lags behind its queue: it would
     /// get the rest of a block bit by bit.)
-    fn is_too_much(&self, block: BlockIndex) -> bool {
+    fn is_too_much(&self, block: BlockIndex, deficit: u16) -> bool {
+        let limit = self.parity.min((self.symbols_of(block) / REPAIR_LIMIT).max(SMALL_REPAIR));
+        u32::from(deficit) + u32::from(self.blocks[block.index()].parity_next) > u32::from(limit)
+    }
+
+    /// Whether the block that the carousel began last is to go on: it is needed, and not only by
+    /// clients that lost so much of its replay that the others had to wait for them.
+    pub(super) fn goes_on(&self, block: BlockIndex) -> bool {
         let state = &self.blocks[block.index()];
-        let limit = self.parity.min(self.symbols_of(block) / REPAIR_LIMIT);
-        u32::from(state.need) + u32::from(state.parity_next) > u32::from(limit)
+        let replayed = self.replaying && state.source_next >= self.symbols_of(block);
+        state.need > 0 && !(replayed && self.is_too_much(block, state.need))
     }
 
     /// Forgets all needs; those who have one will say so again.
     pub(super) fn forget(&mut self) {
         for block in &mut self.blocks {
             block.need = 0;
+            block.repair = 0;
         }
         self.total = 0;
         self.repairs.clear();
         self.in_repairs.clear_range(0..self.blocks.len());
         self.carousel.clear_range(0..self.blocks.len());
         self.whole.clear_range(0..self.blocks.len());
+        self.replay.clear_range(0..self.blocks.len());
     }
 
     /// The oldest block that waits for repair.
     pub(super) fn next_repair(&mut self) -> Option<BlockIndex> {
         while let Some(&block) = self.repairs.front() {
-            if self.in_repairs.get(block.index()) && self.of(block) > 0 {
+            if self.in_repairs.get(block.index()) {
                 return Some(block);
             }
-            self.in_repairs.clear(block.index());
             self.repairs.pop_front();
         }
         None
     }
 
-    /// The transmission of `block` begins: if somebody has nothing of it, with its source symbols. What
-    /// is lost of these is repaired with the first parity symbols again: for whoever came late they are
-    /// fresh, and all others are complete by the replay.
+    /// The transmission of `block` in the carousel begins: if somebody has nothing of it, with its
+    /// source symbols. What is lost of these is repaired with the first parity symbols again: for
+    /// whoever came late they are fresh, and all others are complete by the replay.
     pub(super) fn begin(&mut self, block: BlockIndex) {
+        self.replaying = self.replay.clear(block.index());
+        if !self.replaying {
+            return;
+        }
         let symbols = self.symbols_of(block);
         let state = &mut self.blocks[block.index()];
-        self.replay = state.need == symbols;
-        if self.replay {
-            state.source_next = 0;
+        state.source_next = 0;
+        if state.need == symbols {
             state.parity_next = 0;
         }
     }
 
-    /// Whether the block that was begun last is to go on: it is needed, and not only by clients that
-    /// lost so much of its replay that the others had to wait for them.
-    pub(super) fn goes_on(&self, block: BlockIndex) -> bool {
-        let state = &self.blocks[block.index()];
-        let symbols = self.symbols_of(block);
-        let replayed = self.replay && state.source_next >= symbols;
-        state.need > 0 && !(replayed && self.is_too_much(block))
+    /// Symbols of `block` that are to be sent on end: for its repair, or all.
+    pub(super) fn left(&self, block: BlockIndex, part: Part) -> u16 {
+        match part {
+            Part::Repair => self.blocks[block.index()].repair,
+            Part::Whole => self.of(block),
+        }
     }
 
     /// The next symbols of `block`, at most `max` and no more than are needed.
-    pub(super) fn peek(&mut self, block: BlockIndex, max: u16) -> SymbolRun {
+    pub(super) fn peek(&mut self, block: BlockIndex, part: Part, max: u16) -> SymbolRun {
         let symbols = self.symbols_of(block);
         let parity = self.parity;
+        let wanted = self.left(block, part).min(max);
         let state = &mut self.blocks[block.index()];
         if state.source_next >= symbols && state.parity_next >= parity {
             // All that exist have been sent: round again.
             state.source_next = 0;
             state.parity_next = 0;
         }
-        let wanted = state.need.min(max);
         let (first, left) = if state.source_next < symbols {
             (state.source_next, symbols - state.source_next)
         } else {
@@ -224,11 +257,15 @@ impl NeedMap {
             state.parity_next += run.count;
         }
         state.need -= run.count;
+        state.repair = state.repair.saturating_sub(run.count);
         self.total -= u64::from(run.count);
         self.whole.clear(run.block.index());
+        if state.repair == 0 {
+            self.in_repairs.clear(run.block.index());
+        }
         if state.need == 0 {
             self.carousel.clear(run.block.index());
-            self.in_repairs.clear(run.block.index());
+            self.replay.clear(run.block.index());
         }
     }
 }
@@ -245,11 +282,11 @@ mod tests {
         NeedMap::new(&Layout::new(geometry, files).unwrap())
     }
 
-    /// Sends until `block` is not needed any more.
-    fn drain(needs: &mut NeedMap, block: BlockIndex) -> Vec<u16> {
+    /// Sends until nothing of `part` of `block` is needed any more.
+    fn drain(needs: &mut NeedMap, block: BlockIndex, part: Part) -> Vec<u16> {
         let mut sent = Vec::new();
-        while needs.of(block) > 0 {
-            let run = needs.peek(block, 3);
+        while needs.left(block, part) > 0 {
+            let run = needs.peek(block, part, 3);
             needs.sent(run);
             sent.extend(run.first.0..run.first.0 + run.count);
         }
@@ -263,36 +300,62 @@ mod tests {
         let mut needs = needs();
         needs.raise(BLOCK, 8);
         needs.begin(BLOCK);
-        assert_eq!(drain(&mut needs, BLOCK), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(drain(&mut needs, BLOCK, Part::Whole), [0, 1, 2, 3, 4, 5, 6, 7]);
         needs.raise(BLOCK, 2);
         needs.raise(BLOCK, 1);
         assert_eq!(needs.next_repair(), Some(BLOCK));
-        assert_eq!(drain(&mut needs, BLOCK), [8, 9]);
+        assert_eq!(drain(&mut needs, BLOCK, Part::Repair), [8, 9]);
         assert_eq!(needs.next_repair(), None);
         needs.raise(BLOCK, 1);
-        assert_eq!(drain(&mut needs, BLOCK), [10]);
+        assert_eq!(drain(&mut needs, BLOCK, Part::Repair), [10]);
+        assert_eq!(needs.total(), 0);
     }
 
     #[test]
     fn when_parity_is_used_up_the_symbols_go_round_again() {
         let mut needs = needs();
         needs.raise(BLOCK, 3);
-        needs.begin(BLOCK);
-        assert_eq!(drain(&mut needs, BLOCK), [8, 9, 10]);
+        assert_eq!(drain(&mut needs, BLOCK, Part::Repair), [8, 9, 10]);
         needs.raise(BLOCK, 3);
-        assert_eq!(drain(&mut needs, BLOCK), [11, 0, 1]);
+        assert_eq!(drain(&mut needs, BLOCK, Part::Whole), [11, 0, 1]);
     }
 
     #[test]
-    fn a_client_without_anything_moves_a_block_from_repair_to_the_carousel() {
+    fn a_client_without_anything_puts_no_repair_off() {
         let mut needs = needs();
-        needs.raise(BLOCK, 2);
-        assert_eq!(needs.next_repair(), Some(BLOCK));
         needs.raise(BLOCK, 8);
-        assert_eq!(needs.next_repair(), None);
-        assert!(needs.carousel().get(1));
-        assert_eq!(needs.total(), 8);
-        needs.forget();
+        needs.raise(BLOCK, 2);
+        assert_eq!((needs.next_repair(), needs.carousel().get(1), needs.total()), (Some(BLOCK), true, 8));
+        assert_eq!(drain(&mut needs, BLOCK, Part::Repair), [8, 9]);
+        assert_eq!((needs.next_repair(), needs.carousel().get(1), needs.total()), (None, true, 6));
+        needs.begin(BLOCK);
+        assert_eq!(drain(&mut needs, BLOCK, Part::Whole), [0, 1, 2, 3, 4, 5], "of any eight symbols");
         assert_eq!((needs.total(), needs.carousel().count_ones()), (0, 0));
+    }
+
+    #[test]
+    fn a_replay_is_repaired_with_the_first_parity_again() {
+        let mut needs = needs();
+        needs.raise(BLOCK, 3);
+        drain(&mut needs, BLOCK, Part::Repair);
+        needs.raise(BLOCK, 8);
+        needs.begin(BLOCK);
+        drain(&mut needs, BLOCK, Part::Whole);
+        needs.raise(BLOCK, 2);
+        assert_eq!(drain(&mut needs, BLOCK, Part::Repair), [8, 9]);
+    }
+
+    #[test]
+    fn what_is_forgotten_goes_on_where_it_was_when_it_is_asked_for_again() {
+        let mut needs = needs();
+        needs.raise(BLOCK, 8);
+        needs.begin(BLOCK);
+        let run = needs.peek(BLOCK, Part::Whole, 3);
+        needs.sent(run);
+        needs.forget();
+        assert_eq!((needs.total(), needs.carousel().count_ones(), needs.next_repair()), (0, 0, None));
+        needs.raise(BLOCK, 5);
+        needs.begin(BLOCK);
+        assert_eq!(drain(&mut needs, BLOCK, Part::Whole), [3, 4, 5, 6, 7]);
     }
 }

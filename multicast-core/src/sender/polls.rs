@@ -16,8 +16,10 @@ const REPORT_COST: u32 = 140;
 /// Part of the stream's rate that reports may take: 1/250.
 const FEEDBACK_SHARE: u64 = 250;
 
-/// While symbols go out.
+/// While symbols go out: the longest, and the shortest for a room that is small enough for everybody
+/// to answer within its share.
 const BUSY_INTERVAL: Duration = Duration::from_millis(25);
+const BUSY_INTERVAL_MIN: Duration = Duration::from_millis(8);
 /// While there is nothing to send but clients lack something: the first poll, and the slowest.
 const DRY_INTERVAL: Duration = Duration::from_millis(4);
 const DRY_INTERVAL_MAX: Duration = Duration::from_millis(200);
@@ -45,6 +47,7 @@ pub(super) struct Polls {
     last: Option<Instant>,
     /// Something happened that everybody is to be asked about as soon as may be.
     urgent: bool,
+    busy_interval: Duration,
     dry_interval: Duration,
     /// Answers of the last poll may still come until then.
     answers_until: Instant,
@@ -59,6 +62,7 @@ impl Polls {
             cursor: 0,
             last: None,
             urgent: false,
+            busy_interval: BUSY_INTERVAL,
             dry_interval: DRY_INTERVAL,
             answers_until: Instant::ZERO,
             report_cost: REPORT_COST * 16,
@@ -74,7 +78,7 @@ impl Polls {
             return soonest;
         }
         match mood {
-            Mood::Busy => last + BUSY_INTERVAL,
+            Mood::Busy => last + self.busy_interval,
             Mood::Dry => (last + self.dry_interval).max(self.answers_until),
             Mood::Quiet => last + QUIET_INTERVAL,
         }
@@ -104,10 +108,11 @@ impl Polls {
     /// Composes the poll of the heartbeat that goes out now.
     pub(super) fn poll(&mut self, now: Instant, mood: Mood, roster: &mut Roster, rate: Rate) -> Poll {
         let interval = match mood {
-            Mood::Busy => BUSY_INTERVAL,
+            Mood::Busy => self.busy_interval,
             Mood::Dry => self.dry_interval,
             Mood::Quiet => QUIET_INTERVAL,
         };
+        self.busy_interval = self.time_for_reports(roster.active(), rate);
         self.last = Some(now);
         self.urgent = false;
         self.number = self.number.wrapping_add(1).max(1);
@@ -116,7 +121,7 @@ impl Polls {
             self.progress();
         } else if first + count == roster.slots() {
             // A whole round: if it brings nothing new, the next one may take its time.
-            self.dry_interval = (self.dry_interval * 2).min(DRY_INTERVAL_MAX);
+            self.dry_interval = (self.dry_interval * 3 / 2).min(DRY_INTERVAL_MAX);
         }
         let spread_ms = (asked / REPORTS_PER_MS).min(u16::MAX.into()) as u16;
         self.answers_until = now + Duration::from_millis(spread_ms.into());
@@ -141,6 +146,12 @@ impl Polls {
         }
         self.cursor = end;
         (first, end - first, asked)
+    }
+
+    /// The pause after which `count` reports are within their share.
+    fn time_for_reports(&self, count: u32, rate: Rate) -> Duration {
+        let bytes = u64::from(count) * u64::from(self.report_cost) / 16;
+        rate.time_for(bytes * FEEDBACK_SHARE).clamp(BUSY_INTERVAL_MIN, BUSY_INTERVAL)
     }
 
     /// Reports that a poll may ask for. While the stream rests, its rate is no measure.

@@ -3,25 +3,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::jobs::ClientJob;
 use super::link::{LinkModel, LossProcess};
 use super::source::Source;
 use super::store::SharedStore;
-use crate::receiver::{Job, JobRunner, Receiver, ReceiverConfig, ReceiverError, ReceiverEvent, Resume};
+use crate::receiver::{JobDone, Receiver, ReceiverConfig, ReceiverError, ReceiverEvent, Resume};
 use crate::types::{ClientId, Instant};
 
-/// A receiver with its store, its link and its jobs done at once.
+/// A receiver with its store and its link.
 pub(super) struct Client {
     pub(super) id: ClientId,
     pub(super) link: LinkModel,
     pub(super) loss: LossProcess,
+    /// When something was last sent to it.
+    pub(super) sent_at: Instant,
+    /// Decides all that happens on its link.
+    pub(super) rng: fastrand::Rng,
     pub(super) store: Arc<SharedStore>,
     /// `None` while it is switched off.
     pub(super) receiver: Option<Receiver>,
-    pub(super) runner: JobRunner,
+    pub(super) parity_pool: usize,
     /// Neither hears nor speaks nor ticks, as a stopped process.
     pub(super) frozen: bool,
     /// Nothing reaches it and nothing leaves it.
     pub(super) cut: bool,
+    /// The protocol version that it is made to speak.
+    pub(super) version: Option<u8>,
     pub(super) joined_at: Instant,
     pub(super) complete_at: Option<Instant>,
     pub(super) failure: Option<ReceiverError>,
@@ -32,54 +39,62 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(id: u64, link: LinkModel, source: &Source, seed: u64, now: Instant) -> Self {
-        let mut rng = fastrand::Rng::with_seed(seed ^ id.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let store = Arc::new(SharedStore::new(Arc::clone(&source.image), &source.layout));
-        let mut client = Self {
-            id: ClientId(id + 1),
+    pub(super) fn new(number: u64, link: LinkModel, source: &Source, seed: u64, now: Instant) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed ^ (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        Self {
+            id: ClientId(number + 1),
             link,
             loss: LossProcess::new(&link, &mut rng),
-            store,
+            sent_at: now,
+            rng,
+            store: Arc::new(SharedStore::new(Arc::clone(&source.image), &source.layout)),
             receiver: None,
-            runner: JobRunner::new(*source.layout.geometry()),
+            parity_pool: usize::MAX,
             frozen: false,
             cut: false,
+            version: None,
             joined_at: now,
             complete_at: None,
             failure: None,
             has_manifest: false,
             timer: None,
-        };
-        client.switch_on(now, rng.u64(..));
-        client
+        }
     }
 
     /// Starts the receiver, anew or again.
-    pub(super) fn switch_on(&mut self, now: Instant, seed: u64) {
+    pub(super) fn switch_on(&mut self, now: Instant) {
         let config = ReceiverConfig {
             client: self.id,
             image: String::new(),
             host: format!("machine-{}", self.id.0),
-            parity_pool: 64 << 20,
+            parity_pool: self.parity_pool,
             wait_limit: None,
             deaf_limit: Duration::from_secs(60),
-            seed,
+            seed: self.rng.u64(..),
         };
         self.receiver = Some(Receiver::new(config, now));
+        self.failure = None;
         self.timer = None;
     }
 
-    /// Does the jobs and takes the events of its receiver; everything that a driver does but I/O.
-    pub(super) fn settle(&mut self, now: Instant, source: &Source) {
-        let Some(receiver) = &mut self.receiver else { return };
-        loop {
-            if let Some(job) = receiver.poll_job() {
-                debug_assert!(!matches!(job, Job::Finish) || self.has_manifest);
-                let done = self.runner.run(job, self.store.as_ref());
-                receiver.handle_job(now, done);
-                continue;
-            }
-            let Some(event) = receiver.poll_event() else { break };
+    /// The next job of its receiver.
+    pub(super) fn next_job(&mut self, client: usize) -> Option<ClientJob> {
+        let job = self.receiver.as_mut()?.poll_job()?;
+        Some(ClientJob { client, job, store: Arc::clone(&self.store) })
+    }
+
+    pub(super) fn job_done(&mut self, now: Instant, done: JobDone) {
+        if let Some(receiver) = &mut self.receiver {
+            receiver.handle_job(now, done);
+        }
+    }
+
+    /// Takes the events of its receiver as a driver does; true if there were any.
+    pub(super) fn take_events(&mut self, now: Instant, source: &Source) -> bool {
+        let Some(receiver) = &mut self.receiver else { return false };
+        let mut any = false;
+        while let Some(event) = receiver.poll_event() {
+            any = true;
             match event {
                 ReceiverEvent::Offered { continues, .. } => {
                     let resume = (!continues && self.has_manifest)
@@ -87,15 +102,21 @@ impl Client {
                     receiver.accept(now, resume);
                 }
                 ReceiverEvent::ManifestVerified { .. } => self.has_manifest = true,
-                ReceiverEvent::Complete => self.complete_at = Some(now),
+                ReceiverEvent::Complete => self.complete_at = self.complete_at.or(Some(now)),
                 ReceiverEvent::Failed(error) => self.failure = Some(error),
                 _ => {}
             }
         }
+        any
     }
 
     /// Whether datagrams reach it now.
     pub(super) fn listens(&self) -> bool {
         self.receiver.is_some() && !self.frozen && !self.cut
+    }
+
+    /// On, running and connected.
+    pub(super) fn takes_part(&self) -> bool {
+        self.listens() && self.receiver.as_ref().is_some_and(|receiver| !receiver.is_finished())
     }
 }

@@ -1,5 +1,7 @@
 //! What the way to one client does to datagrams.
 
+use std::time::Duration;
+
 /// How a client's link treats what comes from the group.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LinkModel {
@@ -16,6 +18,9 @@ pub struct LinkModel {
 }
 
 impl LinkModel {
+    /// A link on which nothing came for so long has forgotten its burst.
+    pub(super) const MEMORY: Duration = Duration::from_millis(10);
+
     /// The longest that a reordered datagram is held up, in ms.
     pub const LATE_MS: u64 = 4;
 
@@ -42,8 +47,14 @@ pub(super) struct LossProcess {
 impl LossProcess {
     pub(super) fn new(model: &LinkModel, rng: &mut fastrand::Rng) -> Self {
         let mut process = Self { losing: true, left: 0 };
-        process.turn(model, rng);
+        process.renew(model, rng);
         process
+    }
+
+    /// Meets the link at any moment, maybe in the middle of a loss: bursts do not outlast a pause.
+    pub(super) fn renew(&mut self, model: &LinkModel, rng: &mut fastrand::Rng) {
+        self.losing = rng.f64() >= model.loss;
+        self.turn(model, rng);
     }
 
     /// Splits the next `count` datagrams: how many pass or are lost together, and which of both.
@@ -58,9 +69,11 @@ impl LossProcess {
 
     fn turn(&mut self, model: &LinkModel, rng: &mut fastrand::Rng) {
         self.losing = !self.losing;
-        let loss = model.loss.clamp(0.0, 0.999);
+        let loss = model.loss.clamp(0.0, 1.0);
         let mean_lost = model.burst.max(1.0 / (1.0 - loss));
         self.left = match self.losing {
+            false if loss == 1.0 => 0,
+            true if loss == 1.0 => u64::MAX,
             false if loss == 0.0 => u64::MAX,
             false => geometric(mean_lost * (1.0 - loss) / loss, rng),
             true => geometric(mean_lost, rng),

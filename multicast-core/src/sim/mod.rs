@@ -4,12 +4,16 @@
 
 mod bound;
 mod client;
+mod figures;
+mod jobs;
 mod link;
+mod network;
 mod room;
 mod source;
 mod store;
 
-pub use bound::coded_repair;
+pub use bound::{coded_repair, coded_repair_measured};
+pub use figures::RoomFigures;
 pub use link::LinkModel;
-pub use room::{Room, RoomConfig, RoomFigures};
+pub use room::{Room, RoomConfig};
 pub use store::SharedStore;

@@ -9,7 +9,7 @@ use crate::manifest::{Hash, Manifest};
 use crate::receiver::shape;
 use crate::sender::SymbolRun;
 use crate::types::{BlockIndex, Sequence, SessionId, SymbolIndex};
-use crate::wire::Symbol;
+use crate::wire::{SYMBOL_HEADER_LEN, Symbol};
 
 /// An image in memory with its manifest and all parity that was ever asked for.
 pub(super) struct Source {
@@ -37,39 +37,44 @@ impl Source {
     pub(super) fn datagrams(&mut self, session: SessionId, run: SymbolRun, sequence: Sequence) -> Vec<u8> {
         let span = self.layout.block(run.block).expect("the sender knows the layout");
         let size = usize::from(self.layout.geometry().symbol_size);
-        let block = self.block(&span, size);
-        let mut out = Vec::with_capacity(usize::from(run.count) * (size + 16));
+        let mut out = Vec::with_capacity(usize::from(run.count) * (SYMBOL_HEADER_LEN + size));
         for i in 0..run.count {
             let symbol = SymbolIndex(run.first.0 + i);
             let header =
                 Symbol { session, block: run.block, symbol, sequence: sequence.plus(i.into()), payload: &[] }.header();
             out.extend(header);
             if symbol.0 < span.symbols {
+                let bytes = self.bytes(&span);
                 let start = symbol.index() * size;
-                out.extend(&block[start..start + size]);
+                out.extend(&bytes[start..(start + size).min(bytes.len())]);
+                out.resize(out.len() + (start + size).saturating_sub(bytes.len()), 0);
             } else {
                 let start = (symbol.index() - usize::from(span.symbols)) * size;
-                let shape = shape(self.layout.geometry(), &span);
-                let parity = self.parity.entry(run.block).or_insert_with(|| {
-                    let mut parity = vec![0; usize::from(shape.parity) * size];
-                    self.coder.encode(shape, &block, &mut parity).expect("the layout was checked");
-                    parity
-                });
-                out.extend(&parity[start..start + size]);
+                out.extend(&self.parity(&span, size)[start..start + size]);
             }
         }
         out
     }
 
-    /// A block's bytes, filled up to whole symbols.
-    fn block(&self, span: &BlockSpan, size: usize) -> Vec<u8> {
+    fn bytes(&self, span: &BlockSpan) -> &[u8] {
         let bytes = match span.source {
             BlockSource::Manifest => &self.encoded,
             BlockSource::File(_) => self.image.as_ref(),
         };
         let start = span.offset as usize;
-        let mut block = bytes[start..start + span.len as usize].to_vec();
-        block.resize(usize::from(span.symbols) * size, 0);
-        block
+        &bytes[start..start + span.len as usize]
+    }
+
+    /// All parity symbols of a block.
+    fn parity(&mut self, span: &BlockSpan, size: usize) -> &[u8] {
+        if !self.parity.contains_key(&span.block) {
+            let shape = shape(self.layout.geometry(), span);
+            let mut block = self.bytes(span).to_vec();
+            block.resize(usize::from(span.symbols) * size, 0);
+            let mut parity = vec![0; usize::from(shape.parity) * size];
+            self.coder.encode(shape, &block, &mut parity).expect("the layout was checked");
+            self.parity.insert(span.block, parity);
+        }
+        &self.parity[&span.block]
     }
 }

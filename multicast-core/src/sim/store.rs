@@ -1,9 +1,9 @@
 //! A store for thousands of clients: it keeps only how a client's copy differs from the image.
 
 use std::collections::HashMap;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::bitmap::Bitmap;
 use crate::layout::{BlockSpan, Layout};
@@ -18,7 +18,7 @@ const UNWRITTEN: u8 = 0xEE;
 pub struct SharedStore {
     image: Arc<Vec<u8>>,
     symbol_size: usize,
-    blocks: u32,
+    blocks: Range<BlockIndex>,
     copy: Mutex<Copy>,
 }
 
@@ -29,6 +29,8 @@ struct Copy {
     wrong: HashMap<usize, Vec<u8>>,
     verified: Vec<BlockIndex>,
     committed: bool,
+    /// Symbols that may yet be written before the disk is full.
+    space: Option<usize>,
 }
 
 impl SharedStore {
@@ -36,8 +38,15 @@ impl SharedStore {
     pub fn new(image: Arc<Vec<u8>>, layout: &Layout) -> Self {
         let symbol_size = usize::from(layout.geometry().symbol_size);
         let symbols = image.len().div_ceil(symbol_size);
-        let copy = Copy { right: Bitmap::new(symbols), wrong: HashMap::new(), verified: Vec::new(), committed: false };
-        Self { image, symbol_size, blocks: layout.blocks(), copy: Mutex::new(copy) }
+        let copy = Copy {
+            right: Bitmap::new(symbols),
+            wrong: HashMap::new(),
+            verified: Vec::new(),
+            committed: false,
+            space: None,
+        };
+        let blocks = BlockIndex(layout.manifest_blocks())..BlockIndex(layout.blocks());
+        Self { image, symbol_size, blocks, copy: Mutex::new(copy) }
     }
 
     /// Whether the copy was committed and every byte of it is the image's.
@@ -51,7 +60,12 @@ impl SharedStore {
         self.copy().verified.clone()
     }
 
-    fn copy(&self) -> std::sync::MutexGuard<'_, Copy> {
+    /// From now on the disk takes only so many symbols more.
+    pub fn limit_space(&self, symbols: usize) {
+        self.copy().space = Some(symbols);
+    }
+
+    fn copy(&self) -> MutexGuard<'_, Copy> {
         self.copy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -59,46 +73,65 @@ impl SharedStore {
         let start = symbol * self.symbol_size;
         start..(start + self.symbol_size).min(self.image.len())
     }
+
+    /// Notes one symbol that differs from the image, or may have.
+    fn write_symbol(&self, copy: &mut Copy, symbol: usize, bytes: &[u8]) {
+        if bytes == &self.image[self.range(symbol)] {
+            copy.right.set(symbol);
+            copy.wrong.remove(&symbol);
+        } else {
+            copy.right.clear(symbol);
+            copy.wrong.insert(symbol, bytes.to_vec());
+        }
+    }
 }
 
 impl Store for SharedStore {
     fn write(&self, _file: usize, offset: u64, slices: &[IoSlice<'_>]) -> Result<(), StoreError> {
         let mut copy = self.copy();
-        let mut symbol = offset as usize / self.symbol_size;
-        assert_eq!(offset as usize % self.symbol_size, 0, "symbols are written whole");
-        for bytes in slices.iter().flat_map(|slice| slice.chunks(self.symbol_size)) {
-            let range = self.range(symbol);
-            assert_eq!(bytes.len(), range.len(), "symbols are written whole");
-            if bytes == &self.image[range] {
-                copy.right.set(symbol);
-                copy.wrong.remove(&symbol);
-            } else {
-                copy.right.clear(symbol);
-                copy.wrong.insert(symbol, bytes.to_vec());
-            }
-            symbol += 1;
+        let offset = offset as usize;
+        assert_eq!(offset % self.symbol_size, 0, "symbols are written whole");
+        let first = offset / self.symbol_size;
+        if let Some(space) = &mut copy.space {
+            *space = space.checked_sub(slices.len()).ok_or_else(|| disk_is_full(offset, slices))?;
         }
+        let mut at = offset;
+        let mut same = copy.wrong.is_empty();
+        for slice in slices {
+            same &= self.image.get(at..at + slice.len()) == Some(&**slice);
+            at += slice.len();
+        }
+        let whole = at.is_multiple_of(self.symbol_size) || at == self.image.len();
+        assert!(whole, "symbols are written whole");
+        if same {
+            copy.right.set_range(first..at.div_ceil(self.symbol_size));
+            return Ok(());
+        }
+        let symbols = slices.iter().flat_map(|slice| slice.chunks(self.symbol_size));
+        symbols.enumerate().for_each(|(i, bytes)| self.write_symbol(&mut copy, first + i, bytes));
         Ok(())
     }
 
     fn read(&self, _file: usize, offset: u64, buf: &mut [u8]) -> Result<(), StoreError> {
         let copy = self.copy();
-        let first = offset as usize / self.symbol_size;
-        for (i, out) in buf.chunks_mut(self.symbol_size).enumerate() {
-            let symbol = first + i;
-            if copy.right.get(symbol) {
-                out.copy_from_slice(&self.image[self.range(symbol)]);
-            } else if let Some(bytes) = copy.wrong.get(&symbol) {
-                out.copy_from_slice(bytes);
-            } else {
-                out.fill(UNWRITTEN);
+        let (offset, size) = (offset as usize, self.symbol_size);
+        let symbols = offset / size..(offset + buf.len()).div_ceil(size);
+        buf.copy_from_slice(&self.image[offset..offset + buf.len()]);
+        let mut next = copy.right.next_zero(symbols.start);
+        while let Some(symbol) = next.filter(|symbol| symbols.contains(symbol)) {
+            let range = self.range(symbol);
+            let out = &mut buf[range.start - offset..range.end - offset];
+            match copy.wrong.get(&symbol) {
+                Some(bytes) => out.copy_from_slice(bytes),
+                None => out.fill(UNWRITTEN),
             }
+            next = copy.right.next_zero(symbol + 1);
         }
         Ok(())
     }
 
     fn window(&self) -> Range<BlockIndex> {
-        BlockIndex(0)..BlockIndex(self.blocks)
+        self.blocks.clone()
     }
 
     fn verified(&self, span: &BlockSpan) -> Result<(), StoreError> {
@@ -109,5 +142,14 @@ impl Store for SharedStore {
     fn commit(&self) -> Result<(), StoreError> {
         self.copy().committed = true;
         Ok(())
+    }
+}
+
+fn disk_is_full(offset: usize, slices: &[IoSlice<'_>]) -> StoreError {
+    StoreError::Write {
+        path: "image".into(),
+        offset: offset as u64,
+        len: slices.iter().map(|slice| slice.len() as u64).sum(),
+        source: io::ErrorKind::StorageFull.into(),
     }
 }

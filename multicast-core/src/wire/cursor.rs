@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::{Kind, WireError};
 use crate::types::{ClientId, SessionId};
 
+/// Bytes of a reason in words at most; longer ones are cut.
+pub(super) const REASON_LIMIT: usize = 1024;
+
 /// Reads a control datagram front to back.
 pub(super) struct Reader<'a> {
     what: &'static str,
@@ -80,8 +83,13 @@ impl<'a> Reader<'a> {
         self.bytes(usize::from(len), what)
     }
 
-    pub(super) fn text(&mut self, what: &'static str) -> Result<&'a str, WireError> {
-        std::str::from_utf8(self.sized(what)?).map_err(|_| WireError::Text { what })
+    /// Text of at most `limit` bytes, as [`Writer::text`] writes it.
+    pub(super) fn text(&mut self, what: &'static str, limit: usize) -> Result<&'a str, WireError> {
+        let bytes = self.sized(what)?;
+        if bytes.len() > limit {
+            return Err(WireError::TooLong { what, bytes: bytes.len(), limit });
+        }
+        std::str::from_utf8(bytes).map_err(|_| WireError::Text { what })
     }
 
     /// Everything that is left.

@@ -1,8 +1,8 @@
 //! How a client comes in: it asks, and is offered the session's terms or refused.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use super::cursor::{Reader, Writer};
+use super::cursor::{REASON_LIMIT, Reader, Writer};
 use super::{Kind, VERSION, WireError};
 use crate::codec::CodecId;
 use crate::layout::{FileEntry, Geometry};
@@ -10,6 +10,12 @@ use crate::types::{ClientId, SessionId, Slot};
 
 /// Bytes of a name or a text at most; longer ones are cut.
 const TEXT_LIMIT: usize = 255;
+
+/// Bytes of a credential at most; longer ones are cut.
+const CREDENTIAL_LIMIT: usize = 512;
+
+/// How an offer says that it does not know the group's source.
+const UNKNOWN: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 /// A client asks for an image.
 ///
@@ -35,22 +41,26 @@ pub struct Join<'a> {
 impl<'a> Join<'a> {
     /// Reads a join.
     pub fn decode(datagram: &'a [u8]) -> Result<Self, WireError> {
-        let (_, _, mut r) = Reader::open(datagram, "join", Kind::Join, 0)?;
-        let join = Self {
-            client: r.client()?,
-            image: r.text("name of the image")?,
-            host: r.text("host name")?,
-            credential: r.sized("credential")?,
-        };
+        let (_, session, mut r) = Reader::open(datagram, "join", Kind::Join, 0)?;
+        if session != SessionId(0) {
+            return Err(WireError::Value { field: "session", value: session.0.into(), bound: "0 in a join" });
+        }
+        let client = r.client()?;
+        let (image, host) = (r.text("name of the image", TEXT_LIMIT)?, r.text("host name", TEXT_LIMIT)?);
+        let credential = r.sized("credential")?;
+        if credential.len() > CREDENTIAL_LIMIT {
+            let bytes = credential.len();
+            return Err(WireError::TooLong { what: "credential", bytes, limit: CREDENTIAL_LIMIT });
+        }
         r.finish()?;
-        Ok(join)
+        Ok(Self { client, image, host, credential })
     }
 
     /// Appends it to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let mut w = Writer::open(out, Kind::Join, 0, SessionId(0));
         w.client(self.client).text(self.image, TEXT_LIMIT).text(self.host, TEXT_LIMIT);
-        w.sized(&self.credential[..self.credential.len().min(512)]);
+        w.sized(&self.credential[..self.credential.len().min(CREDENTIAL_LIMIT)]);
         w.finish();
     }
 }
@@ -108,7 +118,10 @@ impl Offer {
         let (flags, session, mut r) = Reader::open(datagram, "offer", Kind::Offer, 1)?;
         let (client, slot) = (r.client()?, Slot(r.u32("slot")?));
         let group = SocketAddr::new(r.address("group")?, r.u16("port")?);
-        let source = Some(r.address("source")?).filter(|a| !a.is_unspecified());
+        let source = Some(r.address("source")?).filter(|a| *a != UNKNOWN);
+        if source.is_some_and(|a| a.is_unspecified()) {
+            return Err(WireError::Value { field: "source", value: 0, bound: "an address, or :: if it is unknown" });
+        }
         let codec = r.u8("codec")?;
         let codec = CodecId::from_wire(codec).ok_or(WireError::Value {
             field: "codec",
@@ -127,7 +140,7 @@ impl Offer {
         };
         let silence_ms = r.u32("silence")?;
         let manifest_root = r.hash("manifest's hash")?;
-        let image = r.text("name of the image")?.to_owned();
+        let image = r.text("name of the image", TEXT_LIMIT)?.to_owned();
         let table = r.rest();
         let (files, used) = crate::manifest::decode_file_table(table).map_err(|e| WireError::Files(e.to_string()))?;
         if used != table.len() {
@@ -155,7 +168,7 @@ impl Offer {
         let mut w = Writer::open(out, Kind::Offer, self.source_specific.into(), self.session);
         w.client(self.client).u32(self.slot.0);
         w.address(self.group.ip()).u16(self.group.port());
-        w.address(self.source.unwrap_or(IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)));
+        w.address(self.source.unwrap_or(UNKNOWN));
         let g = &self.geometry;
         w.u8(g.codec as u8).u8(0).u16(g.symbol_size).u16(g.block_symbols).u16(g.parity_symbols);
         w.u32(self.silence_ms).bytes(&self.manifest_root).text(&self.image, TEXT_LIMIT).bytes(&table);
@@ -241,7 +254,8 @@ impl<'a> Refusal<'a> {
             value: reason.into(),
             bound: "1 to 7",
         })?;
-        let (speaks, retry_ms, text) = (r.u8("version spoken")?, r.u32("retry time")?, r.text("reason in words")?);
+        let (speaks, retry_ms, text) =
+            (r.u8("version spoken")?, r.u32("retry time")?, r.text("reason in words", REASON_LIMIT)?);
         r.finish()?;
         Ok(Self { session, client, reason, speaks, retry_ms, text })
     }
@@ -249,7 +263,7 @@ impl<'a> Refusal<'a> {
     /// Appends it to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let mut w = Writer::open(out, Kind::Refusal, 0, self.session);
-        w.client(self.client).u8(self.reason as u8).u8(self.speaks).u32(self.retry_ms).text(self.text, 1024);
+        w.client(self.client).u8(self.reason as u8).u8(self.speaks).u32(self.retry_ms).text(self.text, REASON_LIMIT);
         w.finish();
     }
 }

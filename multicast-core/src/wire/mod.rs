@@ -128,6 +128,16 @@ pub enum WireError {
         /// What is allowed.
         bound: &'static str,
     },
+    /// A text or credential longer than any end may send.
+    #[error("{what} has {bytes} bytes, the limit is {limit}")]
+    TooLong {
+        /// The field.
+        what: &'static str,
+        /// As received.
+        bytes: usize,
+        /// What is allowed.
+        limit: usize,
+    },
     /// Text that is not UTF-8.
     #[error("{what} is not UTF-8")]
     Text {

@@ -1,6 +1,6 @@
 //! What a client says of itself while it takes part, and how it is let go.
 
-use super::cursor::{Reader, Writer};
+use super::cursor::{REASON_LIMIT, Reader, Writer};
 use super::runs::RunDecoder;
 use super::{Kind, WireError};
 use crate::types::{BlockIndex, ClientId, Sequence, SessionId};
@@ -174,7 +174,7 @@ macro_rules! farewell {
                 let (_, session, mut r) = Reader::open(datagram, $what, $kind, 0)?;
                 let client = r.client()?;
                 let reason = $reason::from_wire(r.u8("reason")?)?;
-                let text = r.text("reason in words")?;
+                let text = r.text("reason in words", REASON_LIMIT)?;
                 r.finish()?;
                 Ok(Self { session, client, reason, text })
             }
@@ -182,7 +182,7 @@ macro_rules! farewell {
             /// Appends it to `out`.
             pub fn encode(&self, out: &mut Vec<u8>) {
                 let mut w = Writer::open(out, $kind, 0, self.session);
-                w.client(self.client).u8(self.reason as u8).text(self.text, 1024);
+                w.client(self.client).u8(self.reason as u8).text(self.text, REASON_LIMIT);
                 w.finish();
             }
         }

@@ -1,0 +1,35 @@
+//! What each fuzz target does with its input: a function from bytes that must not panic.
+//!
+//! They are a plain crate, so that `cargo test` runs the committed seeds through them without a
+//! fuzzer. Each one returns whether the input was of use: it parsed, or the session came to its
+//! end. Seeds that should be are held to that by `tests/corpus.rs`.
+
+mod delivery;
+mod journal;
+mod manifest;
+mod receiver;
+mod script;
+mod sender;
+mod wim;
+mod wire;
+
+pub use delivery::{Delivery, GROUP, SESSION};
+pub use journal::journal;
+pub use manifest::manifest;
+pub use receiver::{ReceiverOp, receiver};
+pub use sender::{ReportOp, SenderOp, client_address, sender};
+pub use wim::wim;
+pub use wire::{encode, wire};
+
+/// A target's name, which is also its corpus folder's, and its body.
+pub type Target = (&'static str, fn(&[u8]) -> bool);
+
+/// All targets.
+pub const TARGETS: [Target; 6] = [
+    ("wire", wire),
+    ("wim", wim),
+    ("manifest", manifest),
+    ("receiver", receiver),
+    ("sender", sender),
+    ("journal", journal),
+];

@@ -2,6 +2,8 @@
 //!
 //! An example is a fenced block whose info string is `hex` and its name; `;` begins a comment.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::fmt::Write;
 
 use multicast_core::codec::{CodeShape, CodecId};

@@ -20,6 +20,7 @@ use multicast_core::pace::{Profile, Rate};
 use multicast_core::{manifest, net};
 use tempfile::TempDir;
 
+#[allow(unused_imports, reason = "not every test file uses both")]
 pub use program::{LIMIT, Program};
 
 /// A server in this process, and a folder with its image.

@@ -357,7 +357,9 @@ impl ClientThread {
                 run.machine.leave(now, LeaveReason::Interrupted, "interrupted by its user");
             }
             if run.machine.poll_timeout().is_some_and(|due| due <= now) {
-                run.machine.handle_timeout(now);
+                // What waited while the disk was slow is no silence of the session.
+                self.take_group(run, &mut buffer);
+                run.machine.handle_timeout(self.clock.now());
             }
             self.settle(run);
             if now >= run.next_snapshot || run.machine.is_finished() {

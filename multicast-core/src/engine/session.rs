@@ -328,11 +328,11 @@ impl SessionThread {
                 self.delivery.check_unchanged()?;
                 self.next_check = now + IMAGE_CHECK;
             }
+            self.tell_events();
             if let Some(transmit) = self.sender.poll_transmit(now) {
                 self.transmit(transmit)?;
                 continue;
             }
-            self.tell_events();
             let due = self.sender.poll_timeout(now).unwrap_or(now).min(self.next_check);
             match self.inbox.recv_timeout(self.clock.until(due)) {
                 Ok(inbound) => self.handle(inbound),

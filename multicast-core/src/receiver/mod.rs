@@ -441,7 +441,9 @@ impl Receiver {
     }
 
     fn handle_offer(&mut self, now: Instant, offer: Offer) {
-        if self.membership.as_ref().is_some_and(|m| m.session == offer.session) || self.offer.is_some() {
+        // Nobody asked: a copy that came late, or a forged one.
+        if !self.wants_offer() || self.membership.as_ref().is_some_and(|m| m.session == offer.session) {
+            self.counters.unexpected += 1;
             return;
         }
         let layout = match Layout::new(offer.geometry, offer.files.clone()) {
@@ -462,6 +464,11 @@ impl Receiver {
     }
 
     fn handle_refusal(&mut self, now: Instant, refusal: &Refusal<'_>) {
+        // Whoever hears a session has been taken in: only its end concerns it.
+        if !self.wants_offer() && refusal.reason != RefuseReason::UnknownSession {
+            self.counters.unexpected += 1;
+            return;
+        }
         if refusal.speaks != VERSION {
             return self.fail(now, LeaveReason::Unsuitable, ReceiverError::Version { server: refusal.speaks });
         }
@@ -479,7 +486,7 @@ impl Receiver {
             RefuseReason::UnknownSession => return self.lose_session(now),
             RefuseReason::NoSuchImage | RefuseReason::Full | RefuseReason::Preparing => {}
         }
-        let pause = Duration::from_millis(refusal.retry_ms.clamp(50, 3_600_000).into());
+        let pause = Duration::from_millis(refusal.retry_ms.clamp(50, 30_000).into());
         self.join_due = now + pause.mul_f64(0.9 + 0.2 * self.rng.f64());
         let told = Some((refusal.reason, text.clone()));
         if self.last_refusal.as_ref().map(|(reason, _)| *reason) != Some(refusal.reason) {
@@ -498,6 +505,9 @@ impl Receiver {
             ReleaseReason::Complete => {
                 if self.state == ReceiverState::Farewell {
                     self.state = ReceiverState::Done;
+                } else {
+                    // The server takes it for somebody else, or was lied to.
+                    self.lose_session(now);
                 }
             }
             ReleaseReason::Removed => self.end(ReceiverError::Removed),
@@ -662,6 +672,10 @@ impl Receiver {
         if self.is_ending() || self.ends_complete() {
             return;
         }
+        // Everything is verified; only the store can still spoil it.
+        if self.state == ReceiverState::Storing && !matches!(error, ReceiverError::Store(_)) {
+            return;
+        }
         self.leaving = Some((reason, error.to_string(), LEAVES));
         self.failure = Some(error);
         self.state = ReceiverState::Done;
@@ -671,7 +685,7 @@ impl Receiver {
     }
 
     fn end(&mut self, error: ReceiverError) {
-        if !self.is_ending() && !self.ends_complete() {
+        if !self.is_ending() && !self.ends_complete() && self.state != ReceiverState::Storing {
             self.state = ReceiverState::Done;
             self.jobs.clear();
             self.events.push_back(ReceiverEvent::Failed(error));

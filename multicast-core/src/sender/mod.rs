@@ -389,6 +389,7 @@ impl Sender {
             self.state = SessionState::Running;
         }
         self.offer(slot);
+        self.polls.welcome(now);
         self.polls.restart();
     }
 
@@ -572,11 +573,14 @@ impl Sender {
 
     /// A client goes without the image: what only it needed must not be sent.
     fn depart(&mut self, now: Instant, slot: Slot, state: ClientState) {
+        let told = self.roster.get(slot).state != ClientState::Joined;
         self.roster.set_state(slot, state, now);
         self.count_ready(now);
-        self.needs.forget();
-        self.current = None;
-        self.polls.restart();
+        if told {
+            self.needs.forget();
+            self.current = None;
+            self.polls.restart();
+        }
     }
 
     fn give_up_silent(&mut self, now: Instant) {

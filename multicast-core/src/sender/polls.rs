@@ -25,7 +25,11 @@ const DRY_INTERVAL: Duration = Duration::from_millis(4);
 const DRY_INTERVAL_MAX: Duration = Duration::from_millis(200);
 /// While waiting for clients, paused or idle.
 const QUIET_INTERVAL: Duration = Duration::from_millis(200);
-/// Then reports only tell that a client is alive: no more of them than this at once.
+/// Somebody was admitted and has to hear the group once, so that it counts for the start: so often
+/// for so long, without asking anybody.
+const WELCOME_INTERVAL: Duration = Duration::from_millis(25);
+const WELCOME_TIME: Duration = Duration::from_secs(1);
+/// While quiet, reports only tell that a client is alive: no more of them than this at once.
 const QUIET_REPORTS: u32 = 400;
 
 /// How busy the session is.
@@ -51,6 +55,9 @@ pub(super) struct Polls {
     dry_interval: Duration,
     /// Answers of the last poll may still come until then.
     answers_until: Instant,
+    /// The last heartbeat that asked somebody.
+    asked: Option<Instant>,
+    welcome_until: Instant,
     /// Bytes on the wire of a report, averaged over the last ones, in sixteenths.
     report_cost: u32,
 }
@@ -65,6 +72,8 @@ impl Polls {
             busy_interval: BUSY_INTERVAL,
             dry_interval: DRY_INTERVAL,
             answers_until: Instant::ZERO,
+            asked: None,
+            welcome_until: Instant::ZERO,
             report_cost: REPORT_COST * 16,
         }
     }
@@ -80,8 +89,14 @@ impl Polls {
         match mood {
             Mood::Busy => last + self.busy_interval,
             Mood::Dry => (last + self.dry_interval).max(self.answers_until),
+            Mood::Quiet if last < self.welcome_until => last + WELCOME_INTERVAL,
             Mood::Quiet => last + QUIET_INTERVAL,
         }
+    }
+
+    /// Somebody was admitted.
+    pub(super) fn welcome(&mut self, now: Instant) {
+        self.welcome_until = now + WELCOME_TIME;
     }
 
     /// When the last heartbeat went out.
@@ -116,6 +131,10 @@ impl Polls {
         self.last = Some(now);
         self.urgent = false;
         self.number = self.number.wrapping_add(1).max(1);
+        if mood == Mood::Quiet && self.asked.is_some_and(|asked| now - asked < QUIET_INTERVAL) {
+            return Poll { number: self.number, first: Slot(0), count: 0, spread_ms: 0 };
+        }
+        self.asked = Some(now);
         let (first, count, asked) = self.next_slots(roster, self.budget(interval, mood, rate));
         if mood != Mood::Dry {
             self.progress();

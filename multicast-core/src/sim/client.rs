@@ -101,7 +101,7 @@ impl Client {
                         .then(|| Resume { manifest: source.manifest.clone(), held: self.store.verified_blocks() });
                     receiver.accept(now, resume);
                 }
-                ReceiverEvent::ManifestVerified { .. } => self.has_manifest = true,
+                ReceiverEvent::ManifestVerified => self.has_manifest = true,
                 ReceiverEvent::Complete => self.complete_at = self.complete_at.or(Some(now)),
                 ReceiverEvent::Failed(error) => self.failure = Some(error),
                 _ => {}

@@ -154,8 +154,10 @@ impl<'b> Writer<'b> {
         self.u16(bytes.len() as u16).bytes(bytes)
     }
 
-    /// Text of at most `limit` bytes, cut at a character's border where it is longer.
+    /// Text of at most `limit` bytes, cut at a character's border where it is longer, with blanks for
+    /// control characters.
     pub(super) fn text(&mut self, text: &str, limit: usize) -> &mut Self {
+        let text = text.replace(char::is_control, " ");
         let mut end = text.len().min(limit);
         while !text.is_char_boundary(end) {
             end -= 1;

@@ -138,8 +138,8 @@ pub enum WireError {
         /// What is allowed.
         limit: usize,
     },
-    /// Text that is not UTF-8.
-    #[error("{what} is not UTF-8")]
+    /// Text that is not UTF-8, or has control characters.
+    #[error("{what} is not UTF-8 without control characters")]
     Text {
         /// The field.
         what: &'static str,

@@ -41,7 +41,7 @@ fn record(codec: CodecId, lost: usize) -> (Vec<u8>, Vec<u8>) {
     let mut receiver = Receiver::new(receiver_config(), now);
     let store = MemoryStore::new(&delivery.layout);
     let mut runner = JobRunner::new(*delivery.layout.geometry());
-    let (mut heard, mut told) = (vec![u8::from(codec == CodecId::ReedSolomon16)], vec![0, 3]);
+    let (mut heard, mut told) = (vec![if codec == CodecId::ReedSolomon16 { 0x81 } else { 0 }], vec![0, 3]);
     let mut buffers = 0;
     while !(sender.is_finished() && receiver.is_finished()) {
         let mut to_group = VecDeque::new();
@@ -173,7 +173,7 @@ fn commanded() -> Vec<u8> {
     let commands = [SenderOp::Pause, SenderOp::Deadlines(2), SenderOp::Resume, SenderOp::Remove { client: 3 }];
     let ops = joins.into_iter().chain([report(1, &all), report(2, &all), SenderOp::Deadlines(20)]).chain(late);
     let ops = ops.chain([SenderOp::Deadlines(20)]).chain(commands).chain([complete(1), SenderOp::Deadlines(9)]);
-    let ops = ops.chain([complete(2), SenderOp::Wait(Duration::from_secs(11)), SenderOp::Deadlines(90)]);
+    let ops = ops.chain([complete(2), SenderOp::Wait(Duration::from_secs(11)), SenderOp::Deadlines(40)]);
     ops.for_each(|op| op.write(&mut script));
     script
 }

@@ -24,7 +24,7 @@ pub struct SymbolRun {
 }
 
 /// A block of which a client lost more than one symbol in so many is not repaired at once.
-const REPAIR_LIMIT: u16 = 3;
+const REPAIR_LIMIT: u16 = 8;
 /// Though so few symbols always are.
 const SMALL_REPAIR: u16 = 4;
 

@@ -20,10 +20,12 @@ pub(super) fn all() -> (Seeds, Seeds) {
     let receiver = vec![
         ("session-without-loss".into(), clean),
         ("session-with-loss".into(), lossy),
-        ("session-by-symbols".into(), by_symbols(0)),
-        ("session-resumed".into(), by_symbols(32)),
-        ("session-with-slow-jobs".into(), by_symbols(16)),
-        ("session-with-a-narrow-window".into(), by_symbols(64)),
+        ("session-by-symbols".into(), by_symbols(0, &RELEASED)),
+        ("session-resumed".into(), by_symbols(32, &RELEASED)),
+        ("session-with-slow-jobs".into(), by_symbols(16, &RELEASED)),
+        ("session-with-a-narrow-window".into(), by_symbols(64, &RELEASED)),
+        ("session-removed-after-its-end".into(), by_symbols(0, &REMOVED)),
+        ("session-lost-while-storing".into(), by_symbols(4 + 16, &LOST)),
     ];
     let sender = vec![
         ("session-without-loss".into(), from_clean),
@@ -134,24 +136,48 @@ fn settle(receiver: &mut Receiver, runner: &mut JobRunner, store: &MemoryStore, 
     }
 }
 
-/// A session in the short form that a fuzzer can bend: source symbols of some blocks, parity of others.
-fn by_symbols(setup: u8) -> Vec<u8> {
-    let blocks = Delivery::new(CodecId::ReedSolomon8).layout.blocks() as u8;
+const fn heartbeat(state: u8) -> ReceiverOp<'static> {
+    ReceiverOp::Heartbeat { state, clients: 1, first: 0, count: 1 }
+}
+
+/// The server hears of the completion and lets the client go.
+const RELEASED: [ReceiverOp<'_>; 5] = [
+    ReceiverOp::Settle,
+    heartbeat(1),
+    ReceiverOp::Deadline,
+    ReceiverOp::Release(0),
+    ReceiverOp::Wait(Duration::from_millis(1)),
+];
+
+/// The operator removes a client that is complete, but does not know it yet.
+const REMOVED: [ReceiverOp<'_>; 3] = [ReceiverOp::Settle, heartbeat(1), ReceiverOp::Release(1)];
+
+/// Every block is verified and only the store is not yet done when the session ends; that takes
+/// longer than the client would wait for a session.
+const LOST: [ReceiverOp<'_>; 5] = [
+    ReceiverOp::RunJob,
+    ReceiverOp::TellJob,
+    heartbeat(4),
+    ReceiverOp::Wait(Duration::from_secs(31)),
+    ReceiverOp::Settle,
+];
+
+/// A session in the short form that a fuzzer can bend: source symbols of some blocks, parity of
+/// others; the last block comes damaged at first. How it ends is `ending`.
+fn by_symbols(setup: u8, ending: &[ReceiverOp<'_>]) -> Vec<u8> {
+    let last = Delivery::new(CodecId::ReedSolomon8).layout.blocks() as u8 - 1;
     let mut script = vec![setup];
-    let heartbeat = |state| ReceiverOp::Heartbeat { state, clients: 1, first: 0, count: 1 };
     let damage = (0, 0);
     let mut ops = vec![ReceiverOp::Offer { twist: 0 }, heartbeat(0), ReceiverOp::Deadline, heartbeat(1)];
-    for block in 0..blocks {
+    for block in 0..last {
         let first = block % 3;
         ops.extend([ReceiverOp::Symbols { block, first, count: 5, damage }, ReceiverOp::RunJob]);
         ops.extend([ReceiverOp::TellJob, ReceiverOp::Window(block + 3)]);
     }
-    // Damaged on the way, and sent once more.
-    let damaged = ReceiverOp::Symbols { block: blocks - 1, first: 0, count: 5, damage: (20, 1) };
-    let again = ReceiverOp::Symbols { block: blocks - 1, first: 0, count: 5, damage };
-    ops.extend([damaged, ReceiverOp::Settle, again, ReceiverOp::Settle, heartbeat(1), ReceiverOp::Deadline]);
-    ops.extend([ReceiverOp::Release(0), ReceiverOp::Wait(Duration::from_millis(1))]);
-    ops.iter().for_each(|op| op.write(&mut script));
+    let damaged = ReceiverOp::Symbols { block: last, first: 0, count: 5, damage: (16, 1) };
+    let again = ReceiverOp::Symbols { block: last, first: 0, count: 5, damage };
+    ops.extend([damaged, ReceiverOp::Settle, again]);
+    ops.iter().chain(ending).for_each(|op| op.write(&mut script));
     script
 }
 

@@ -83,13 +83,14 @@ impl<'a> Reader<'a> {
         self.bytes(usize::from(len), what)
     }
 
-    /// Text of at most `limit` bytes, as [`Writer::text`] writes it.
+    /// Text of at most `limit` bytes, as [`Writer::text`] writes it: what a terminal would obey is refused.
     pub(super) fn text(&mut self, what: &'static str, limit: usize) -> Result<&'a str, WireError> {
         let bytes = self.sized(what)?;
         if bytes.len() > limit {
             return Err(WireError::TooLong { what, bytes: bytes.len(), limit });
         }
-        std::str::from_utf8(bytes).map_err(|_| WireError::Text { what })
+        let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains(char::is_control));
+        text.ok_or(WireError::Text { what })
     }
 
     /// Everything that is left.

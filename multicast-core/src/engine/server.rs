@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender as Channel, unbounded};
 
 use super::clock::Clock;
 use super::error::EngineError;
-use super::session::{Inbound, Session, SessionConfig, SessionThread};
+use super::session::{Inbound, Session, SessionConfig, SessionThread, pass_on};
 use crate::address::{AddressPool, PortRange, find_free_port};
 use crate::image::Delivery;
 use crate::manifest::Manifest;
@@ -261,10 +261,7 @@ impl FrontDoor {
         let names = || door.sessions.values().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
         let preparing = door.preparing.iter().any(|name| join.image.is_empty() || name == join.image);
         match (first, second) {
-            (Some((_, inbound)), None) => {
-                // A session that has just ended does not listen any more; the client asks again.
-                let _ = inbound.send(Inbound::Datagram(from, datagram.into()));
-            }
+            (Some((_, inbound)), None) => pass_on(inbound, from, datagram),
             (Some(_), Some(_)) => {
                 let text = format!("it serves several images, name one of: {}", names());
                 self.refuse(from, join.client, join.host, RefuseReason::Ambiguous, 0, &text);
@@ -285,9 +282,7 @@ impl FrontDoor {
 
     fn route(&self, from: SocketAddr, session: SessionId, client: ClientId, datagram: &[u8]) {
         match lock(&self.door).sessions.get(&session) {
-            Some((_, inbound)) => {
-                let _ = inbound.send(Inbound::Datagram(from, datagram.into()));
-            }
+            Some((_, inbound)) => pass_on(inbound, from, datagram),
             None => self.answer(from, client, RefuseReason::UnknownSession, 0, "no such session here: join again"),
         }
     }

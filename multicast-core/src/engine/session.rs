@@ -23,6 +23,12 @@ use crate::wire::SYMBOL_HEADER_LEN;
 
 /// Between two looks whether the image is still what it was.
 const IMAGE_CHECK: Duration = Duration::from_secs(1);
+/// What came in is looked at in such portions, so that a flood does not keep the stream waiting.
+const INBOX_TURN: usize = 64;
+/// Datagrams that may wait for a session; further ones are dropped, as by a full socket buffer.
+const INBOX_LIMIT: usize = 16_384;
+/// Events that may wait for a listener; who does not listen misses the later ones.
+const EVENTS_LIMIT: usize = 65_536;
 /// After the network failed for now.
 const NETWORK_PAUSE: Duration = Duration::from_millis(100);
 
@@ -81,6 +87,14 @@ pub(super) enum Inbound {
     Cancel,
     Remove(ClientId),
     Snapshot(Channel<SessionSnapshot>),
+}
+
+/// Passes a datagram on to a session, unless too many wait for it already. A session that has just
+/// ended does not listen any more: whoever sent it asks again.
+pub(super) fn pass_on(inbound: &Channel<Inbound>, from: SocketAddr, datagram: &[u8]) {
+    if inbound.len() < INBOX_LIMIT {
+        let _ = inbound.send(Inbound::Datagram(from, datagram.into()));
+    }
 }
 
 /// What a session came to.
@@ -317,7 +331,8 @@ impl SessionThread {
 
     fn serve(&mut self) -> Result<(), SessionError> {
         while !self.sender.is_finished() {
-            while let Ok(inbound) = self.inbox.try_recv() {
+            for _ in 0..INBOX_TURN {
+                let Ok(inbound) = self.inbox.try_recv() else { break };
                 self.handle(inbound);
             }
             let now = self.clock.now();
@@ -391,7 +406,9 @@ impl SessionThread {
     fn tell_events(&mut self) {
         while let Some(event) = self.sender.poll_event() {
             // Nobody has to listen.
-            let _ = self.events.send(event);
+            if self.events.len() < EVENTS_LIMIT {
+                let _ = self.events.send(event);
+            }
         }
     }
 }

@@ -42,6 +42,34 @@ impl StartPolicy {
     }
 }
 
+/// Joins that are answered a second, and at once: 10,000 machines that boot together are in within
+/// some seconds, and a flood of forged joins costs the stream less than 3 Mbit/s.
+const JOINS_PER_SECOND: u64 = 2_000;
+const JOINS_AT_ONCE: u64 = 1_000;
+
+/// Says which joins are answered; who is not asks again.
+#[derive(Debug)]
+pub(super) struct JoinGate {
+    /// When the bucket is full again.
+    full_at: Instant,
+}
+
+impl JoinGate {
+    pub(super) fn new() -> Self {
+        Self { full_at: Instant::ZERO }
+    }
+
+    /// Whether a join that comes now is to be answered.
+    pub(super) fn admits(&mut self, now: Instant) -> bool {
+        let full_at = self.full_at.max(now) + Duration::from_nanos(1_000_000_000 / JOINS_PER_SECOND);
+        let admits = full_at - now <= Duration::from_nanos(1_000_000_000 / JOINS_PER_SECOND * JOINS_AT_ONCE);
+        if admits {
+            self.full_at = full_at;
+        }
+        admits
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +91,14 @@ mod tests {
         assert_eq!(StartPolicy::default().due(Instant::ZERO, 1, Some(Instant::ZERO)), Some(StartCause::Clients));
         let manual = StartPolicy { on_command: true, ..StartPolicy::default() };
         assert_eq!(manual.due(Instant::ZERO + SECOND, 100, Some(Instant::ZERO)), None);
+    }
+
+    #[test]
+    fn a_flood_of_joins_is_answered_at_a_limited_rate() {
+        let mut gate = JoinGate::new();
+        let flood = |gate: &mut JoinGate, now| (0..5_000).filter(|_| gate.admits(now)).count();
+        assert_eq!(flood(&mut gate, Instant::ZERO), 1_000);
+        assert_eq!(flood(&mut gate, Instant::ZERO + SECOND / 4), 500);
+        assert_eq!(flood(&mut gate, Instant::ZERO + SECOND * 10), 1_000);
     }
 }

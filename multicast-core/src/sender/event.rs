@@ -229,4 +229,6 @@ pub struct SenderCounters {
     pub malformed: u64,
     /// Well-formed datagrams that nobody expected here.
     pub unexpected: u64,
+    /// Joins left unanswered because too many came at once.
+    pub joins_deferred: u64,
 }

@@ -22,6 +22,7 @@ pub use event::{ClientSnapshot, ClientState, EndCause, SenderCounters, SenderEve
 pub use need::SymbolRun;
 pub use order::{Carousel, Order};
 
+use self::admission::JoinGate;
 use self::need::{NeedMap, Part};
 use self::polls::{Mood, Polls};
 use self::roster::Roster;
@@ -117,6 +118,7 @@ pub struct Sender {
     current: Option<BlockIndex>,
     log: SentLog,
     roster: Roster,
+    gate: JoinGate,
     polls: Polls,
     pacer: Pacer,
     adaptive: Option<Adaptive>,
@@ -152,6 +154,7 @@ impl Sender {
             current: None,
             log: SentLog::default(),
             roster: Roster::default(),
+            gate: JoinGate::new(),
             polls: Polls::new(),
             pacer: Pacer::new(config.rate, config.burst),
             adaptive: config.adaptive.map(|adapt| Adaptive::new(config.rate, adapt)),
@@ -353,6 +356,10 @@ impl Sender {
         if self.state == SessionState::Ended {
             return;
         }
+        if !self.gate.admits(now) {
+            self.counters.joins_deferred += 1;
+            return;
+        }
         if let Some(slot) = self.roster.find(join.client) {
             let client = self.roster.get_mut(slot);
             match client.state {
@@ -377,7 +384,7 @@ impl Sender {
         if known.is_none() && self.roster.slots() >= MAX_SLOTS {
             return self.refuse_full(from, join);
         }
-        let (slot, again) = self.roster.admit(now, join.client, join.host, from, self.config.layout.blocks());
+        let (slot, again) = self.roster.admit(now, join.client, join.host, from);
         self.count_ready(now);
         self.events.push_back(SenderEvent::ClientJoined {
             client: join.client,
@@ -490,7 +497,7 @@ impl Sender {
             ClientState::Receiving | ClientState::Silent => {}
         }
         self.polls.answered(self.config.headers + (Report::HEADER_LEN + report.runs.len()) as u32);
-        self.roster.get_mut(slot).heard_report(now, from, report);
+        self.roster.get_mut(slot).heard_report(now, from, blocks, report);
         if report.complete {
             self.complete(now, slot);
         } else {

@@ -16,7 +16,7 @@ pub(super) struct Client {
     pub(super) host: String,
     pub(super) address: SocketAddr,
     pub(super) state: ClientState,
-    /// Blocks that it has, the manifest's included.
+    /// Blocks that it has, the manifest's included; empty until its first report.
     pub(super) holds: Bitmap,
     pub(super) verified: u32,
     pub(super) joined: Instant,
@@ -76,8 +76,12 @@ impl LinkMeter {
 }
 
 impl Client {
-    /// Notes what a report tells of the client itself.
-    pub(super) fn heard_report(&mut self, now: Instant, from: SocketAddr, report: &Report<'_>) {
+    /// Notes what a report tells of the client itself. Only a client that reports has its `blocks`
+    /// remembered: a forged join costs little memory.
+    pub(super) fn heard_report(&mut self, now: Instant, from: SocketAddr, blocks: u32, report: &Report<'_>) {
+        if self.holds.len() == 0 {
+            self.holds = Bitmap::new(blocks as usize);
+        }
         self.heard_from(now, from);
         self.verified = report.verified;
         self.dropped = report.dropped;
@@ -120,20 +124,13 @@ pub(super) struct Roster {
 
 impl Roster {
     /// Admits a client, or takes one back that was here before; true for the latter.
-    pub(super) fn admit(
-        &mut self,
-        now: Instant,
-        id: ClientId,
-        host: &str,
-        from: SocketAddr,
-        blocks: u32,
-    ) -> (Slot, bool) {
+    pub(super) fn admit(&mut self, now: Instant, id: ClientId, host: &str, from: SocketAddr) -> (Slot, bool) {
         let fresh = Client {
             id,
             host: host.to_owned(),
             address: from,
             state: ClientState::Joined,
-            holds: Bitmap::new(blocks as usize),
+            holds: Bitmap::new(0),
             verified: 0,
             joined: now,
             ended: None,

@@ -79,7 +79,7 @@ impl Client {
     /// Notes what a report tells of the client itself. Only a client that reports has its `blocks`
     /// remembered: a forged join costs little memory.
     pub(super) fn heard_report(&mut self, now: Instant, from: SocketAddr, blocks: u32, report: &Report<'_>) {
-        if self.holds.len() == 0 {
+        if self.holds.is_empty() {
             self.holds = Bitmap::new(blocks as usize);
         }
         self.heard_from(now, from);

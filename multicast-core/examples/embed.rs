@@ -51,6 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         wait_limit: Some(Duration::from_secs(10)),
         deaf_limit: Duration::from_secs(10),
         parity_pool: 16 << 20,
+        staging: 16 << 20,
         receive_buffer: 8 << 20,
         seed,
     })?;

@@ -47,6 +47,7 @@
 //!     wait_limit: Some(Duration::from_secs(30)),
 //!     deaf_limit: Duration::from_secs(30),
 //!     parity_pool: 16 << 20,
+//!     staging: 16 << 20,
 //!     receive_buffer: 4 << 20,
 //!     seed,
 //! })?;
@@ -116,6 +117,7 @@
 //!     image: String::new(),
 //!     host: "machine-1".into(),
 //!     parity_pool: 1 << 20,
+//!     staging: 16 << 20,
 //!     wait_limit: None,
 //!     deaf_limit: Duration::from_secs(30),
 //!     seed: 1,

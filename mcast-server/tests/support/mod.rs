@@ -58,6 +58,7 @@ impl Room {
             wait_limit: Some(LIMIT),
             deaf_limit: Duration::from_secs(30),
             parity_pool: 16 << 20,
+            staging: 16 << 20,
             receive_buffer: 4 << 20,
             seed: number,
         })

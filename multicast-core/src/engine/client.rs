@@ -51,6 +51,8 @@ pub struct ClientConfig {
     pub deaf_limit: Duration,
     /// Bytes of parity symbols kept at most.
     pub parity_pool: usize,
+    /// Bytes of blocks put together in memory before they are stored.
+    pub staging: usize,
     /// Receive buffer to ask the system for, bytes.
     pub receive_buffer: usize,
     /// For jitter.
@@ -174,6 +176,7 @@ impl Client {
             image: config.image.clone(),
             host: config.host.clone(),
             parity_pool: config.parity_pool,
+            staging: config.staging,
             wait_limit: config.wait_limit,
             deaf_limit: config.deaf_limit,
             seed: config.seed,

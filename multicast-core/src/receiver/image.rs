@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use super::blocks::{BlockTable, Intake};
+use super::blocks::{BlockTable, Intake, Place, Spilled};
 use super::event::{ReceiverCounters, ReceiverError, ReceiverEvent};
-use super::job::{Job, JobDone, shape};
+use super::job::{Job, JobDone, shape, write_symbols};
 use crate::codec::ErasureCodec;
 use crate::layout::{BlockSource, BlockSpan, Layout};
 use crate::manifest::Manifest;
@@ -34,6 +34,13 @@ pub(super) struct ImageState {
     cursor: u32,
 }
 
+/// Bytes of memory that a receiver takes for symbols.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MemoryLimits {
+    pub(super) parity: usize,
+    pub(super) staging: usize,
+}
+
 /// Neighbouring source symbols of one block that wait to be written together.
 struct Gather<'a> {
     span: BlockSpan,
@@ -42,11 +49,12 @@ struct Gather<'a> {
 }
 
 impl ImageState {
-    pub(super) fn new(layout: Layout, root: [u8; 32], pool_limit: usize) -> Self {
+    pub(super) fn new(layout: Layout, root: [u8; 32], limits: MemoryLimits) -> Self {
         let symbol = u64::from(layout.geometry().symbol_size);
         let encoded = vec![0; (layout.manifest_len().div_ceil(symbol) * symbol) as usize];
+        let block = usize::from(layout.geometry().block_symbols) * usize::from(layout.geometry().symbol_size);
         Self {
-            blocks: BlockTable::new(layout.blocks(), pool_limit),
+            blocks: BlockTable::new(layout.blocks(), limits.parity, limits.staging / block, block),
             manifest: None,
             encoded,
             coder: layout.geometry().codec.coder(),
@@ -105,22 +113,19 @@ impl ImageState {
                 counters.beyond_window += 1;
                 continue;
             }
-            let source = symbol.symbol.0 < span.symbols;
-            if source && self.blocks.wants(&span, symbol.symbol) {
-                let fits = gather.as_ref().is_some_and(|g| {
-                    g.span.block == symbol.block
-                        && usize::from(g.first) + g.slices.len() == symbol.symbol.index()
-                        && g.slices.len() < GATHER
-                });
-                if !fits {
-                    self.write(gather.take(), store)?;
+            if let Some(spilled) = self.blocks.begin(&span) {
+                self.write(gather.take(), store)?;
+                self.spill(spilled, &span, store)?;
+            }
+            if symbol.symbol.0 < span.symbols {
+                match self.blocks.place(&span, symbol.symbol) {
+                    Place::Staged(buffer) => {
+                        let start = symbol.symbol.index() * symbol.payload.len();
+                        buffer[start..start + symbol.payload.len()].copy_from_slice(symbol.payload);
+                    }
+                    Place::Store => self.gather(&mut gather, &span, &symbol, store)?,
+                    Place::Nowhere => {}
                 }
-                let start = symbol.symbol.index() * symbol.payload.len();
-                let len = symbol.payload.len().min(span.len as usize - start);
-                gather
-                    .get_or_insert_with(|| Gather { span, first: symbol.symbol.0, slices: Vec::with_capacity(GATHER) })
-                    .slices
-                    .push(IoSlice::new(&symbol.payload[..len]));
             }
             match self.blocks.take(&span, symbol.symbol, symbol.payload) {
                 Intake::New => {}
@@ -144,11 +149,16 @@ impl ImageState {
         events: &mut VecDeque<ReceiverEvent>,
     ) {
         match done {
-            JobDone::Hashed { block, hash } => match &self.manifest {
-                Some(_) => self.compare(block, hash, jobs, counters, events),
-                None => self.blocks.set_hashed(block, hash),
-            },
-            JobDone::Damaged { block } => self.damaged(block, counters, events),
+            JobDone::Checked { block, hash, staged } => {
+                if let Some(buffer) = staged {
+                    self.blocks.recycle(buffer);
+                }
+                match (hash, &self.manifest) {
+                    (None, _) => self.damaged(block, counters, events),
+                    (Some(hash), Some(_)) => self.compare(block, hash, jobs, counters, events),
+                    (Some(hash), None) => self.blocks.set_hashed(block, hash),
+                }
+            }
             JobDone::Kept | JobDone::Finished | JobDone::Failed(_) => {}
         }
     }
@@ -202,14 +212,46 @@ impl ImageState {
         store.write(file, gather.span.offset + within, &gather.slices)
     }
 
+    /// Adds a symbol to those that are written together, after writing these if it is not the next one.
+    fn gather<'a>(
+        &self,
+        gather: &mut Option<Gather<'a>>,
+        span: &BlockSpan,
+        symbol: &Symbol<'a>,
+        store: &dyn Store,
+    ) -> Result<(), StoreError> {
+        let fits = gather.as_ref().is_some_and(|g| {
+            g.span.block == symbol.block
+                && usize::from(g.first) + g.slices.len() == symbol.symbol.index()
+                && g.slices.len() < GATHER
+        });
+        if !fits {
+            self.write(gather.take(), store)?;
+        }
+        let start = symbol.symbol.index() * symbol.payload.len();
+        let len = symbol.payload.len().min(span.len as usize - start);
+        gather
+            .get_or_insert_with(|| Gather { span: *span, first: symbol.symbol.0, slices: Vec::with_capacity(GATHER) })
+            .slices
+            .push(IoSlice::new(&symbol.payload[..len]));
+        Ok(())
+    }
+
+    /// Writes what is here of a block whose buffer `next` is to have.
+    fn spill(&mut self, spilled: Spilled, next: &BlockSpan, store: &dyn Store) -> Result<(), StoreError> {
+        if let Some(span) = self.layout.block(spilled.block) {
+            write_symbols(&span, self.layout.geometry().symbol_size, &spilled.present, true, &spilled.bytes, store)?;
+        }
+        self.blocks.stage(next.block, spilled.bytes);
+        Ok(())
+    }
+
     fn check(&mut self, span: &BlockSpan, counters: &mut ReceiverCounters) -> Option<Job> {
         let partial = self.blocks.check(span.block)?;
-        if partial.is_whole() {
-            return Some(Job::Hash { span: *span });
-        }
-        counters.decoded_blocks += 1;
-        let (present, parity) = partial.into_parts();
-        Some(Job::Rebuild { span: *span, present, parity })
+        let present = if partial.is_whole() { Vec::new() } else { partial.present() };
+        counters.decoded_blocks += u64::from(!present.is_empty());
+        let (parity, staged) = partial.into_parts();
+        Some(Job::Check { span: *span, present, parity, staged })
     }
 
     fn compare(
@@ -245,7 +287,9 @@ impl ImageState {
     ) -> Result<(), ReceiverError> {
         let size = symbol.payload.len();
         let start = span.offset as usize;
-        if symbol.symbol.0 < span.symbols && self.blocks.wants(span, symbol.symbol) {
+        // It has no buffer and spills none.
+        let _ = self.blocks.begin(span);
+        if symbol.symbol.0 < span.symbols && matches!(self.blocks.place(span, symbol.symbol), Place::Store) {
             let at = start + symbol.symbol.index() * size;
             self.encoded[at..at + size].copy_from_slice(symbol.payload);
         }
@@ -263,7 +307,8 @@ impl ImageState {
         }
         let Some(partial) = self.blocks.check(span.block) else { return Ok(()) };
         if !partial.is_whole() {
-            let (present, parity) = partial.into_parts();
+            let present = partial.present();
+            let (parity, _) = partial.into_parts();
             let block = &mut self.encoded[start..start + usize::from(span.symbols) * size];
             if self.coder.decode(shape(self.layout.geometry(), span), block, &present, &parity).is_err() {
                 self.damaged(span.block, counters, events);
@@ -294,12 +339,15 @@ impl ImageState {
             return Ok(());
         }
         let manifest = Manifest::decode(encoded)?;
+        // From here on only the decoded one is needed.
+        let mut encoded = std::mem::take(&mut self.encoded);
+        encoded.truncate(self.layout.manifest_len() as usize);
         if manifest.layout != self.layout {
             return Err(ReceiverError::ManifestMismatch);
         }
         self.manifest = Some(manifest);
         events.push_back(ReceiverEvent::ManifestVerified);
-        jobs.push_back(Job::KeepManifest { encoded: encoded.to_vec() });
+        jobs.push_back(Job::KeepManifest { encoded });
         for (block, hash) in self.blocks.hashed() {
             self.compare(block, hash, jobs, counters, events);
         }

@@ -1,5 +1,7 @@
 //! Work that the receiver leaves to its driver, because it takes long: hashing, rebuilding, storing.
 
+use std::io::IoSlice;
+
 use bytes::Bytes;
 
 use crate::codec::{CodeShape, ErasureCodec};
@@ -10,19 +12,16 @@ use crate::types::{BlockIndex, SymbolIndex};
 /// Something to be done, in the order given out, by [`JobRunner::run`].
 #[derive(Debug)]
 pub enum Job {
-    /// Hash a block whose symbols are all stored.
-    Hash {
+    /// Rebuild what is missing of a block whose `k` symbols are here, hash it, and store it.
+    Check {
         /// The block.
         span: BlockSpan,
-    },
-    /// Rebuild a block from what is stored and from parity, store what was missing, and hash it.
-    Rebuild {
-        /// The block.
-        span: BlockSpan,
-        /// Which source symbols are stored.
+        /// Which source symbols are here; empty if all are.
         present: Vec<bool>,
         /// Parity symbols.
         parity: Vec<(SymbolIndex, Bytes)>,
+        /// The source symbols that are here; without it they are in the store.
+        staged: Option<Vec<u8>>,
     },
     /// The manifest is the one that was offered: tell the store, before any block of it.
     KeepManifest {
@@ -41,17 +40,15 @@ pub enum Job {
 /// What came of a job, for [`handle_job`](super::Receiver::handle_job).
 #[derive(Debug)]
 pub enum JobDone {
-    /// The block's bytes have this BLAKE3 hash.
-    Hashed {
+    /// The block is stored.
+    Checked {
         /// The block.
         block: BlockIndex,
-        /// Of its bytes, without the filling of the last symbol.
-        hash: [u8; 32],
-    },
-    /// The block could not be rebuilt: its symbols do not fit together.
-    Damaged {
-        /// The block.
-        block: BlockIndex,
+        /// BLAKE3 of its bytes, without the filling of the last symbol; none if it could not be
+        /// rebuilt, as its symbols do not fit together.
+        hash: Option<[u8; 32]>,
+        /// The buffer that came with the job.
+        staged: Option<Vec<u8>>,
     },
     /// The store knows.
     Kept,
@@ -77,8 +74,9 @@ impl JobRunner {
     /// Does one job.
     pub fn run(&mut self, job: Job, store: &dyn Store) -> JobDone {
         match job {
-            Job::Hash { span } => self.hash(&span, store),
-            Job::Rebuild { span, present, parity } => self.rebuild(&span, &present, &parity, store),
+            Job::Check { span, present, parity, staged } => {
+                self.check(&span, &present, &parity, staged, store).unwrap_or_else(JobDone::Failed)
+            }
             Job::KeepManifest { encoded } => {
                 store.keep_manifest(&encoded).map_or_else(JobDone::Failed, |()| JobDone::Kept)
             }
@@ -87,42 +85,62 @@ impl JobRunner {
         }
     }
 
-    fn hash(&mut self, span: &BlockSpan, store: &dyn Store) -> JobDone {
-        self.buffer.resize(span.len as usize, 0);
-        match read(span, store, &mut self.buffer) {
-            Ok(()) => JobDone::Hashed { block: span.block, hash: blake3::hash(&self.buffer).into() },
-            Err(error) => JobDone::Failed(error),
-        }
-    }
-
-    fn rebuild(
+    fn check(
         &mut self,
         span: &BlockSpan,
         present: &[bool],
         parity: &[(SymbolIndex, Bytes)],
+        mut staged: Option<Vec<u8>>,
         store: &dyn Store,
-    ) -> JobDone {
-        let size = usize::from(self.geometry.symbol_size);
-        let len = span.len as usize;
-        self.buffer.clear();
-        self.buffer.resize(usize::from(span.symbols) * size, 0);
-        if let Err(error) = read(span, store, &mut self.buffer[..len]) {
-            return JobDone::Failed(error);
-        }
-        if self.coder.decode(shape(&self.geometry, span), &mut self.buffer, present, parity).is_err() {
-            return JobDone::Damaged { block: span.block };
-        }
-        let hash = blake3::hash(&self.buffer[..len]).into();
-        let missing = present.iter().enumerate().filter(|(_, present)| !**present);
-        for (index, _) in missing {
-            let start = index * size;
-            let symbol = &self.buffer[start..(start + size).min(len)];
-            if let Err(error) = write(span, store, start as u64, symbol) {
-                return JobDone::Failed(error);
+    ) -> Result<JobDone, StoreError> {
+        let (block, len) = (span.block, span.len as usize);
+        let coded = usize::from(span.symbols) * usize::from(self.geometry.symbol_size);
+        let in_store = staged.is_none();
+        let bytes = match &mut staged {
+            Some(bytes) => bytes,
+            None => {
+                self.buffer.resize(coded, 0);
+                // What the last symbol is filled up with.
+                self.buffer[len..].fill(0);
+                store.read(file_of(span), span.offset, &mut self.buffer[..len])?;
+                &mut self.buffer
             }
+        };
+        let bytes = &mut bytes[..coded];
+        if !present.is_empty() && self.coder.decode(shape(&self.geometry, span), bytes, present, parity).is_err() {
+            return Ok(JobDone::Checked { block, hash: None, staged });
         }
-        JobDone::Hashed { block: span.block, hash }
+        let bytes = &bytes[..len];
+        let hash = Some(blake3::hash(bytes).into());
+        if in_store {
+            write_symbols(span, self.geometry.symbol_size, present, false, bytes, store)?;
+        } else {
+            store.write(file_of(span), span.offset, &[IoSlice::new(bytes)])?;
+        }
+        Ok(JobDone::Checked { block, hash, staged })
     }
+}
+
+/// Writes those symbols of a block's `bytes` for which `present` says `which`, neighbours by one call.
+pub(super) fn write_symbols(
+    span: &BlockSpan,
+    symbol_size: u16,
+    present: &[bool],
+    which: bool,
+    bytes: &[u8],
+    store: &dyn Store,
+) -> Result<(), StoreError> {
+    let size = usize::from(symbol_size);
+    let mut first = 0;
+    for run in present.chunk_by(|a, b| a == b) {
+        let end = first + run.len();
+        if run[0] == which {
+            let range = first * size..(end * size).min(span.len as usize);
+            store.write(file_of(span), span.offset + range.start as u64, &[IoSlice::new(&bytes[range])])?;
+        }
+        first = end;
+    }
+    Ok(())
 }
 
 /// The shape of `span`'s code.
@@ -136,12 +154,4 @@ fn file_of(span: &BlockSpan) -> usize {
         BlockSource::File(file) => file,
         BlockSource::Manifest => unreachable!("the receiver keeps the manifest itself"),
     }
-}
-
-fn read(span: &BlockSpan, store: &dyn Store, buffer: &mut [u8]) -> Result<(), StoreError> {
-    store.read(file_of(span), span.offset, buffer)
-}
-
-fn write(span: &BlockSpan, store: &dyn Store, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
-    store.write(file_of(span), span.offset + offset, &[std::io::IoSlice::new(bytes)])
 }

@@ -1,9 +1,10 @@
 //! The receiving side of a session as a state machine without I/O.
 //!
-//! The way of the data: symbols are written to the store at once, wherever they belong → a block
-//! whose symbols are all here becomes a job, to rebuild and hash it → a hash that the manifest
-//! knows makes it verified → when every block is, the store makes the image final. What is lacking
-//! is told when a heartbeat asks.
+//! The way of the data: symbols are put together in a buffer of their block, or written to the
+//! store, if there are more blocks under way than buffers → a block whose symbols are all here
+//! becomes a job, to rebuild, hash and store it → a hash that the manifest knows makes it verified →
+//! when every block is, the store makes the image final. What is lacking is told when a heartbeat
+//! asks.
 
 mod blocks;
 mod event;
@@ -18,7 +19,7 @@ pub use event::{ReceiverCounters, ReceiverError, ReceiverEvent, ReceiverSnapshot
 pub(crate) use job::shape;
 pub use job::{Job, JobDone, JobRunner};
 
-use self::image::ImageState;
+use self::image::{ImageState, MemoryLimits};
 use crate::layout::Layout;
 use crate::manifest::Manifest;
 use crate::store::Store;
@@ -58,6 +59,9 @@ pub struct ReceiverConfig {
     pub host: String,
     /// Bytes of parity symbols kept at most.
     pub parity_pool: usize,
+    /// Bytes of blocks put together in memory before they are stored, as far as whole blocks fit;
+    /// with 0, or when that is used up, symbols go to the store one by one.
+    pub staging: usize,
     /// Gives up if no session comes within this.
     pub wait_limit: Option<Duration>,
     /// Gives up if nothing of the group is heard within this.
@@ -179,7 +183,8 @@ impl Receiver {
         let Some(offer) = self.offer.take() else { return };
         if self.image.is_none() {
             let Ok(layout) = Layout::new(offer.geometry, offer.files.clone()) else { return };
-            let mut image = ImageState::new(layout, offer.manifest_root, self.config.parity_pool);
+            let limits = MemoryLimits { parity: self.config.parity_pool, staging: self.config.staging };
+            let mut image = ImageState::new(layout, offer.manifest_root, limits);
             let fits = |r: &Resume| r.manifest.layout == image.layout && r.manifest.root().0 == offer.manifest_root;
             if let Some(resume) = resume.filter(fits) {
                 image.resume(resume.manifest, resume.held.into_iter());

@@ -22,7 +22,8 @@ pub(super) struct Client {
     pub(super) store: Arc<SharedStore>,
     /// `None` while it is switched off.
     pub(super) receiver: Option<Receiver>,
-    pub(super) parity_pool: usize,
+    /// Bytes of parity, and of blocks, that it keeps in memory.
+    pub(super) memory: (usize, usize),
     /// Neither hears nor speaks nor ticks, as a stopped process.
     pub(super) frozen: bool,
     /// Nothing reaches it and nothing leaves it.
@@ -49,7 +50,7 @@ impl Client {
             rng,
             store: Arc::new(SharedStore::new(Arc::clone(&source.image), &source.layout)),
             receiver: None,
-            parity_pool: usize::MAX,
+            memory: (usize::MAX, 0),
             frozen: false,
             cut: false,
             version: None,
@@ -67,7 +68,8 @@ impl Client {
             client: self.id,
             image: String::new(),
             host: format!("machine-{}", self.id.0),
-            parity_pool: self.parity_pool,
+            parity_pool: self.memory.0,
+            staging: self.memory.1,
             wait_limit: None,
             deaf_limit: Duration::from_secs(60),
             seed: self.rng.u64(..),

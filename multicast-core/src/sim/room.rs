@@ -64,6 +64,8 @@ pub struct RoomConfig {
     pub max_clients: Option<u32>,
     /// Bytes of parity that a client keeps at most.
     pub parity_pool: usize,
+    /// Bytes of blocks that a client puts together in memory.
+    pub staging: usize,
 }
 
 impl RoomConfig {
@@ -85,6 +87,7 @@ impl RoomConfig {
             adaptive: false,
             max_clients: None,
             parity_pool: usize::MAX,
+            staging: 4 * 1024 * 4,
         }
     }
 }
@@ -152,7 +155,7 @@ impl Room {
     pub fn join_with(&mut self, link: LinkModel) -> usize {
         let number = self.clients.len();
         let mut client = Client::new(number as u64, link, &self.source, self.config.seed, self.now);
-        client.parity_pool = self.config.parity_pool;
+        client.memory = (self.config.parity_pool, self.config.staging);
         self.clients.push(client);
         self.restart(number);
         number

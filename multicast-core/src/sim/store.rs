@@ -93,7 +93,8 @@ impl Store for SharedStore {
         assert_eq!(offset % self.symbol_size, 0, "symbols are written whole");
         let first = offset / self.symbol_size;
         if let Some(space) = &mut copy.space {
-            *space = space.checked_sub(slices.len()).ok_or_else(|| disk_is_full(offset, slices))?;
+            let symbols = slices.iter().map(|slice| slice.len().div_ceil(self.symbol_size)).sum::<usize>();
+            *space = space.checked_sub(symbols).ok_or_else(|| disk_is_full(offset, slices))?;
         }
         let mut at = offset;
         let mut same = copy.wrong.is_empty();

@@ -113,6 +113,7 @@ fn receiver_config() -> ReceiverConfig {
         image: String::new(),
         host: "host".into(),
         parity_pool: 1 << 10,
+        staging: 1 << 14,
         wait_limit: None,
         deaf_limit: Duration::from_secs(20),
         seed: 1,

@@ -85,8 +85,8 @@ impl Adaptive {
 
     /// The rate for the next interval, by each client's loss in the last one: the fraction of symbols
     /// sent that did not arrive, in any order, only of clients that were heard. Without any, the rate
-    /// stays.
-    pub fn next_rate(&mut self, losses: &mut [f64]) -> Rate {
+    /// stays. It was not sent faster than `limit` meanwhile.
+    pub fn next_rate(&mut self, losses: &mut [f64], limit: Rate) -> Rate {
         let Some(loss) = self.quantile(losses) else { return self.rate };
         if std::mem::take(&mut self.settling) {
             return self.rate;
@@ -95,6 +95,7 @@ impl Adaptive {
         self.age_base(loss);
         let excess = loss - self.base_loss;
         if excess > self.config.threshold {
+            self.rate = self.rate.min(limit);
             self.cut(loss, excess);
         } else {
             self.grow();
@@ -220,7 +221,7 @@ mod tests {
                 (1.0 - share * (1.0 - own)) * (0.9 + 0.2 * self.rng.f64())
             });
             let seen = self.pending.replace(losses.collect()).unwrap_or_default();
-            self.adaptive.next_rate(&mut seen.clone())
+            self.adaptive.next_rate(&mut seen.clone(), CEILING)
         }
 
         fn run(&mut self, intervals: usize) -> Vec<Rate> {
@@ -283,10 +284,10 @@ mod tests {
     #[test]
     fn without_reports_the_rate_stays() {
         let mut adaptive = Adaptive::new(CEILING, AdaptConfig::default());
-        assert_eq!(adaptive.next_rate(&mut []), CEILING);
-        let cut = adaptive.next_rate(&mut [0.3]);
+        assert_eq!(adaptive.next_rate(&mut [], CEILING), CEILING);
+        let cut = adaptive.next_rate(&mut [0.3], CEILING);
         assert!(cut < CEILING);
-        assert_eq!(adaptive.next_rate(&mut []), cut);
+        assert_eq!(adaptive.next_rate(&mut [], CEILING), cut);
     }
 
     proptest! {
@@ -294,7 +295,7 @@ mod tests {
         fn the_rate_stays_between_floor_and_ceiling(losses: Vec<Vec<f64>>, quantile: f64, floor: f64) {
             let mut adaptive = Adaptive::new(CEILING, AdaptConfig { quantile, floor, ..AdaptConfig::default() });
             for mut interval in losses {
-                let rate = adaptive.next_rate(&mut interval);
+                let rate = adaptive.next_rate(&mut interval, CEILING);
                 prop_assert!(rate <= CEILING && rate >= CEILING.scaled(floor.clamp(0.0, 1.0)).min(CEILING));
             }
         }

@@ -1,12 +1,14 @@
 //! How fast bytes leave: rates, what a network type can take, the pacer, and slowing down together.
 
 mod adapt;
+mod follow;
 mod pacer;
 mod profile;
 mod rate;
 mod wire_cost;
 
 pub use adapt::{AdaptConfig, Adaptive};
+pub use follow::{FOLLOW_INTERVAL, Follower, Progress, START};
 pub use pacer::{CATCH_UP, Pacer};
 pub use profile::{Profile, ProfileError};
 pub use rate::{Rate, RateError};

@@ -12,6 +12,7 @@ mod order;
 mod polls;
 mod roster;
 mod sent_log;
+mod tempo;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -27,8 +28,9 @@ use self::need::{NeedMap, Part};
 use self::polls::{Mood, Polls};
 use self::roster::Roster;
 use self::sent_log::SentLog;
+use self::tempo::Tempo;
 use crate::layout::Layout;
-use crate::pace::{AdaptConfig, Adaptive, Pacer, Rate};
+use crate::pace::{AdaptConfig, Pacer, Rate};
 use crate::types::{BlockIndex, ClientId, Instant, Sequence, SessionId, Slot};
 use crate::wire::{
     Heartbeat, Join, Kind, Leave, Offer, Packet, Refusal, RefuseReason, Release, ReleaseReason, Report,
@@ -40,8 +42,6 @@ const FAREWELLS: u32 = 4;
 const FAREWELL_INTERVAL: Duration = Duration::from_millis(15);
 /// A client that has left this many polls unanswered is shown as silent.
 const SILENT_POLLS: u32 = 20;
-/// Between two looks at the clients' losses.
-const ADAPT_INTERVAL: Duration = Duration::from_millis(500);
 const SILENT_TIME: Duration = Duration::from_secs(2);
 /// Clients that a session ever admits, those that went included.
 const MAX_SLOTS: u32 = 1 << 16;
@@ -121,8 +121,9 @@ pub struct Sender {
     gate: JoinGate,
     polls: Polls,
     pacer: Pacer,
-    adaptive: Option<Adaptive>,
-    adapt_due: Instant,
+    tempo: Option<Tempo>,
+    /// The rate of the last event about it.
+    told_rate: Rate,
     /// When the first client that is still here became ready.
     first_ready: Option<Instant>,
     ready: u32,
@@ -147,6 +148,7 @@ impl Sender {
     /// The same with an order of your own.
     pub fn with_order(config: SenderConfig, order: Box<dyn Order>, now: Instant) -> Self {
         let blocks = config.layout.blocks() as usize;
+        let tempo = config.adaptive.map(|adapt| Tempo::new(config.rate, adapt, now));
         Self {
             state: SessionState::Waiting,
             needs: NeedMap::new(&config.layout),
@@ -156,9 +158,9 @@ impl Sender {
             roster: Roster::default(),
             gate: JoinGate::new(),
             polls: Polls::new(),
-            pacer: Pacer::new(config.rate, config.burst),
-            adaptive: config.adaptive.map(|adapt| Adaptive::new(config.rate, adapt)),
-            adapt_due: now + ADAPT_INTERVAL,
+            pacer: Pacer::new(tempo.as_ref().map_or(config.rate, Tempo::rate), config.burst),
+            tempo,
+            told_rate: config.rate,
             first_ready: None,
             ready: 0,
             outbox: VecDeque::new(),
@@ -219,6 +221,7 @@ impl Sender {
             for client in self.roster.iter_mut() {
                 client.unanswered = 0;
                 client.heard = client.heard.max(now);
+                client.asked = None;
             }
         }
     }
@@ -269,7 +272,7 @@ impl Sender {
             self.advance(now);
             self.heartbeat(now);
         }
-        if self.state == SessionState::Running && now >= self.adapt_due {
+        if self.state == SessionState::Running {
             self.adapt(now);
         }
     }
@@ -312,8 +315,8 @@ impl Sender {
             if let Some(run) = self.next_run() {
                 next = next.min(self.pacer.next(now, u64::from(run.count) * u64::from(self.symbol_cost())));
             }
-            if self.adaptive.is_some() {
-                next = next.min(self.adapt_due);
+            if let Some(tempo) = &self.tempo {
+                next = next.min(tempo.due());
             }
         }
         Some(next.max(now))
@@ -497,7 +500,8 @@ impl Sender {
             ClientState::Receiving | ClientState::Silent => {}
         }
         self.polls.answered(self.config.headers + (Report::HEADER_LEN + report.runs.len()) as u32);
-        self.roster.get_mut(slot).heard_report(now, from, blocks, report);
+        let asked = self.polls.sent_at(report.poll);
+        self.roster.get_mut(slot).heard_report(now, from, blocks, report, asked);
         if report.complete {
             self.complete(now, slot);
         } else {
@@ -632,16 +636,19 @@ impl Sender {
         }
     }
 
-    /// Lets the adaptive rate judge what the clients lost lately.
+    /// Lets the adaptive rate judge how the clients fare.
     fn adapt(&mut self, now: Instant) {
-        self.adapt_due = now + ADAPT_INTERVAL;
-        let Some(adaptive) = &mut self.adaptive else { return };
-        let receiving = self.roster.iter_mut().filter(|client| client.state == ClientState::Receiving);
-        let mut losses: Vec<f64> = receiving.filter_map(|client| client.link.take_loss()).collect();
-        let rate = adaptive.next_rate(&mut losses);
+        let Some(tempo) = self.tempo.as_mut().filter(|tempo| now >= tempo.due()) else { return };
+        let median_loss = tempo.judge(now, &mut self.roster, self.counters.wire_bytes, self.symbol_cost);
+        let rate = tempo.rate();
         if rate != self.pacer.rate() {
-            let median_loss = losses.get(losses.len() / 2).copied().unwrap_or(0.0);
             self.pacer.set_rate(now, rate);
+        }
+        // Every half a second is often enough to be told.
+        if let Some(median_loss) = median_loss
+            && rate != self.told_rate
+        {
+            self.told_rate = rate;
             self.events.push_back(SenderEvent::RateChanged { rate, median_loss });
         }
     }
@@ -653,7 +660,9 @@ impl Sender {
     fn begin(&mut self, now: Instant, cause: StartCause) {
         self.state = SessionState::Running;
         self.events.push_back(SenderEvent::Started { clients: self.ready, cause });
-        self.adapt_due = now + ADAPT_INTERVAL;
+        if let Some(tempo) = &mut self.tempo {
+            tempo.begin(now, self.counters.wire_bytes);
+        }
         self.polls.restart();
     }
 

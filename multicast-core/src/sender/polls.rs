@@ -32,6 +32,9 @@ const WELCOME_TIME: Duration = Duration::from_secs(1);
 /// While quiet, reports only tell that a client is alive: no more of them than this at once.
 const QUIET_REPORTS: u32 = 400;
 
+/// Polls whose time is remembered: half a second of the fastest rhythm, many seconds of the others.
+const POLLS_KEPT: usize = 128;
+
 /// How busy the session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mood {
@@ -60,6 +63,9 @@ pub(super) struct Polls {
     welcome_until: Instant,
     /// Bytes on the wire of a report, averaged over the last ones, in sixteenths.
     report_cost: u32,
+    /// When the last polls went out, by number modulo their count, and over how long their answers
+    /// were to be spread.
+    sent: [(u32, Instant, Duration); POLLS_KEPT],
 }
 
 impl Polls {
@@ -75,6 +81,7 @@ impl Polls {
             asked: None,
             welcome_until: Instant::ZERO,
             report_cost: REPORT_COST * 16,
+            sent: [(0, Instant::ZERO, Duration::ZERO); POLLS_KEPT],
         }
     }
 
@@ -120,6 +127,12 @@ impl Polls {
         self.report_cost = (self.report_cost - self.report_cost / 16 + bytes).max(1);
     }
 
+    /// When the poll of this number went out, its answers' spread added; `None` if that is long ago.
+    pub(super) fn sent_at(&self, number: u32) -> Option<Instant> {
+        let (kept, at, spread) = self.sent[number as usize % POLLS_KEPT];
+        (kept == number && number != 0).then_some(at + spread)
+    }
+
     /// Composes the poll of the heartbeat that goes out now.
     pub(super) fn poll(&mut self, now: Instant, mood: Mood, roster: &mut Roster, rate: Rate) -> Poll {
         let interval = match mood {
@@ -144,9 +157,12 @@ impl Polls {
         }
         let spread_ms = (asked / REPORTS_PER_MS).min(u16::MAX.into()) as u16;
         self.answers_until = now + Duration::from_millis(spread_ms.into());
+        let spread = self.answers_until - now;
+        self.sent[self.number as usize % POLLS_KEPT] = (self.number, now, spread);
         for slot in first..first + count {
             let client = roster.get_mut(Slot(slot));
             client.unanswered = client.unanswered.saturating_add(1);
+            client.asked.get_or_insert(now + spread);
         }
         Poll { number: self.number, first: Slot(first), count, spread_ms }
     }

@@ -24,6 +24,10 @@ pub(super) struct Client {
     pub(super) heard: Instant,
     /// Polls that named it since it was last heard.
     pub(super) unanswered: u32,
+    /// When the first poll went out that it has not answered, the spread of answers added.
+    pub(super) asked: Option<Instant>,
+    /// How long its last answer to a poll took, and when that came.
+    pub(super) answered: Option<(Instant, Duration)>,
     pub(super) dropped: u32,
     pub(super) link: LinkMeter,
 }
@@ -38,8 +42,10 @@ pub(super) struct LinkMeter {
     pub(super) symbols_per_second: f64,
 }
 
-/// Shorter intervals than this are too noisy to tell a loss.
-const METER_INTERVAL: Duration = Duration::from_millis(200);
+/// Shorter intervals, and fewer symbols, are too noisy to tell a loss.
+const METER_INTERVAL: Duration = Duration::from_millis(50);
+const METER_INTERVAL_MAX: Duration = Duration::from_millis(200);
+const METER_SYMBOLS: i32 = 1000;
 
 impl LinkMeter {
     fn update(&mut self, now: Instant, as_of: Sequence, received: u32) {
@@ -48,10 +54,10 @@ impl LinkMeter {
             return;
         };
         let elapsed = now - since;
-        if elapsed < METER_INTERVAL {
+        let sent = as_of.since(from);
+        if elapsed < METER_INTERVAL || (elapsed < METER_INTERVAL_MAX && sent < METER_SYMBOLS) {
             return;
         }
-        let sent = as_of.since(from);
         let got = received.wrapping_sub(had);
         if sent < 0 || got > sent.unsigned_abs() + 10_000 {
             // Counters that run backwards: the client began anew.
@@ -78,11 +84,23 @@ impl LinkMeter {
 impl Client {
     /// Notes what a report tells of the client itself. Only a client that reports has its `blocks`
     /// remembered: a forged join costs little memory.
-    pub(super) fn heard_report(&mut self, now: Instant, from: SocketAddr, blocks: u32, report: &Report<'_>) {
+    pub(super) fn heard_report(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        blocks: u32,
+        report: &Report<'_>,
+        polled: Option<Instant>,
+    ) {
         if self.holds.is_empty() {
             self.holds = Bitmap::new(blocks as usize);
         }
         self.heard_from(now, from);
+        if let Some(polled) = polled {
+            self.answered = Some((now, now - polled));
+            // Others may have been sent meanwhile, but the oldest of these is not known any more.
+            self.asked = None;
+        }
         self.verified = report.verified;
         self.dropped = report.dropped;
         self.link.update(now, report.as_of, report.received);
@@ -95,6 +113,14 @@ impl Client {
         if self.state == ClientState::Silent {
             self.state = ClientState::Receiving;
         }
+    }
+
+    /// How far it lags behind: the time of its last answer, or of the one that it owes; `None` if
+    /// neither says anything of the last `fresh`.
+    pub(super) fn lag(&self, now: Instant, fresh: Duration) -> Option<Duration> {
+        let owed = self.asked.map(|asked| now - asked);
+        let told = self.answered.filter(|(at, _)| now - *at < fresh).map(|(_, took)| took);
+        owed.max(told)
     }
 
     pub(super) fn snapshot(&self, now: Instant) -> ClientSnapshot {
@@ -136,6 +162,8 @@ impl Roster {
             ended: None,
             heard: now,
             unanswered: 0,
+            asked: None,
+            answered: None,
             dropped: 0,
             link: LinkMeter::default(),
         };

@@ -1,0 +1,88 @@
+//! The rate of the session: what the network takes by what is lost, and what the clients take by how
+//! far they lag behind.
+
+use std::time::Duration;
+
+use super::event::ClientState;
+use super::roster::Roster;
+use crate::pace::{AdaptConfig, Adaptive, FOLLOW_INTERVAL, Follower, Progress, Rate};
+use crate::types::Instant;
+
+/// Between two looks at the clients' losses.
+const ADAPT_INTERVAL: Duration = Duration::from_millis(500);
+/// What was heard longer ago says nothing of how a client keeps up now.
+const FRESH: Duration = Duration::from_millis(250);
+
+/// Decides the rate of an adaptive session.
+#[derive(Debug)]
+pub(super) struct Tempo {
+    adaptive: Adaptive,
+    follower: Follower,
+    adapt_due: Instant,
+    follow_due: Instant,
+    /// When the last look was, and bytes sent by then.
+    last: (Instant, u64),
+    progress: Vec<Progress>,
+}
+
+impl Tempo {
+    pub(super) fn new(ceiling: Rate, config: AdaptConfig, now: Instant) -> Self {
+        let floor = ceiling.scaled(config.floor.clamp(0.0, 1.0));
+        Self {
+            adaptive: Adaptive::new(ceiling, config),
+            follower: Follower::new(ceiling, floor, config.quantile),
+            adapt_due: now,
+            follow_due: now,
+            last: (now, 0),
+            progress: Vec::new(),
+        }
+    }
+
+    /// The rate as last decided.
+    pub(super) fn rate(&self) -> Rate {
+        self.adaptive.rate().min(self.follower.limit())
+    }
+
+    /// The stream begins; `sent` bytes have left before.
+    pub(super) fn begin(&mut self, now: Instant, sent: u64) {
+        self.last = (now, sent);
+        self.adapt_due = now + ADAPT_INTERVAL;
+        self.follow_due = now + FOLLOW_INTERVAL;
+    }
+
+    /// When [`judge`](Self::judge) is to be called next.
+    pub(super) fn due(&self) -> Instant {
+        self.adapt_due.min(self.follow_due)
+    }
+
+    /// Looks at the clients; the median of their losses if these were looked at. `sent` bytes have
+    /// left so far, and a symbol's datagram takes `cost` bytes on the wire.
+    pub(super) fn judge(&mut self, now: Instant, roster: &mut Roster, sent: u64, cost: u32) -> Option<f64> {
+        if now >= self.follow_due {
+            self.follow(now, roster, sent, cost);
+        }
+        if now < self.adapt_due {
+            return None;
+        }
+        self.adapt_due = now + ADAPT_INTERVAL;
+        let receiving = roster.iter_mut().filter(|client| client.state == ClientState::Receiving);
+        let mut losses: Vec<f64> = receiving.filter_map(|client| client.link.take_loss()).collect();
+        self.adaptive.next_rate(&mut losses, self.follower.limit());
+        Some(losses.get(losses.len() / 2).copied().unwrap_or(0.0))
+    }
+
+    fn follow(&mut self, now: Instant, roster: &Roster, sent: u64, cost: u32) {
+        self.follow_due = now + FOLLOW_INTERVAL;
+        let (since, before) = std::mem::replace(&mut self.last, (now, sent));
+        let elapsed = now - since;
+        let sent = Rate::from_bits(((sent - before) as f64 * 8.0 / elapsed.as_secs_f64().max(1e-6)) as u64);
+        self.progress.clear();
+        let receiving = roster.iter().filter(|client| client.state == ClientState::Receiving);
+        self.progress.extend(receiving.filter_map(|client| {
+            let lag = client.lag(now, FRESH)?;
+            let taken = Rate::from_bits((client.link.symbols_per_second * f64::from(cost) * 8.0) as u64);
+            Some(Progress { lag, taken })
+        }));
+        self.follower.next_limit(&mut self.progress, sent);
+    }
+}

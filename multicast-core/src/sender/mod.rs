@@ -121,7 +121,7 @@ pub struct Sender {
     gate: JoinGate,
     polls: Polls,
     pacer: Pacer,
-    tempo: Option<Tempo>,
+    tempo: Tempo,
     /// The rate of the last event about it.
     told_rate: Rate,
     /// When the first client that is still here became ready.
@@ -148,7 +148,7 @@ impl Sender {
     /// The same with an order of your own.
     pub fn with_order(config: SenderConfig, order: Box<dyn Order>, now: Instant) -> Self {
         let blocks = config.layout.blocks() as usize;
-        let tempo = config.adaptive.map(|adapt| Tempo::new(config.rate, adapt, now));
+        let tempo = Tempo::new(config.rate, config.adaptive, now);
         Self {
             state: SessionState::Waiting,
             needs: NeedMap::new(&config.layout),
@@ -158,7 +158,7 @@ impl Sender {
             roster: Roster::default(),
             gate: JoinGate::new(),
             polls: Polls::new(),
-            pacer: Pacer::new(tempo.as_ref().map_or(config.rate, Tempo::rate), config.burst),
+            pacer: Pacer::new(tempo.rate(), config.burst),
             tempo,
             told_rate: config.rate,
             first_ready: None,
@@ -315,9 +315,7 @@ impl Sender {
             if let Some(run) = self.next_run() {
                 next = next.min(self.pacer.next(now, u64::from(run.count) * u64::from(self.symbol_cost())));
             }
-            if let Some(tempo) = &self.tempo {
-                next = next.min(tempo.due());
-            }
+            next = next.min(self.tempo.due());
         }
         Some(next.max(now))
     }
@@ -636,11 +634,13 @@ impl Sender {
         }
     }
 
-    /// Lets the adaptive rate judge how the clients fare.
+    /// Judges by how the clients fare whether the rate is right.
     fn adapt(&mut self, now: Instant) {
-        let Some(tempo) = self.tempo.as_mut().filter(|tempo| now >= tempo.due()) else { return };
-        let median_loss = tempo.judge(now, &mut self.roster, self.counters.wire_bytes, self.symbol_cost);
-        let rate = tempo.rate();
+        if now < self.tempo.due() {
+            return;
+        }
+        let median_loss = self.tempo.judge(now, &mut self.roster, self.counters.wire_bytes, self.symbol_cost);
+        let rate = self.tempo.rate();
         if rate != self.pacer.rate() {
             self.pacer.set_rate(now, rate);
         }
@@ -660,9 +660,7 @@ impl Sender {
     fn begin(&mut self, now: Instant, cause: StartCause) {
         self.state = SessionState::Running;
         self.events.push_back(SenderEvent::Started { clients: self.ready, cause });
-        if let Some(tempo) = &mut self.tempo {
-            tempo.begin(now, self.counters.wire_bytes);
-        }
+        self.tempo.begin(now, self.counters.wire_bytes);
         self.polls.restart();
     }
 

@@ -13,11 +13,16 @@ const ADAPT_INTERVAL: Duration = Duration::from_millis(500);
 /// What was heard longer ago says nothing of how a client keeps up now.
 const FRESH: Duration = Duration::from_millis(250);
 
-/// Decides the rate of an adaptive session.
+/// A session at a fixed rate slows only when even the best of those it still serves loses so much:
+/// then all of them are behind slower links, and what goes out beyond is of use to nobody.
+const USEFUL: AdaptConfig = AdaptConfig { quantile: 0.0, threshold: 0.3, floor: 0.0 };
+
+/// Decides the rate of a session.
 #[derive(Debug)]
 pub(super) struct Tempo {
     adaptive: Adaptive,
-    follower: Follower,
+    /// Only of an adaptive session.
+    follower: Option<Follower>,
     adapt_due: Instant,
     follow_due: Instant,
     /// When the last look was, and bytes sent by then.
@@ -26,11 +31,14 @@ pub(super) struct Tempo {
 }
 
 impl Tempo {
-    pub(super) fn new(ceiling: Rate, config: AdaptConfig, now: Instant) -> Self {
-        let floor = ceiling.scaled(config.floor.clamp(0.0, 1.0));
+    pub(super) fn new(ceiling: Rate, config: Option<AdaptConfig>, now: Instant) -> Self {
+        let follow = |config: AdaptConfig| {
+            let floor = ceiling.scaled(config.floor.clamp(0.0, 1.0));
+            Follower::new(ceiling, floor, config.quantile)
+        };
         Self {
-            adaptive: Adaptive::new(ceiling, config),
-            follower: Follower::new(ceiling, floor, config.quantile),
+            adaptive: Adaptive::new(ceiling, config.unwrap_or(USEFUL)),
+            follower: config.map(follow),
             adapt_due: now,
             follow_due: now,
             last: (now, 0),
@@ -40,7 +48,8 @@ impl Tempo {
 
     /// The rate as last decided.
     pub(super) fn rate(&self) -> Rate {
-        self.adaptive.rate().min(self.follower.limit())
+        let limit = self.follower.as_ref().map_or(Rate::MAX, Follower::limit);
+        self.adaptive.rate().min(limit)
     }
 
     /// The stream begins; `sent` bytes have left before.
@@ -52,7 +61,7 @@ impl Tempo {
 
     /// When [`judge`](Self::judge) is to be called next.
     pub(super) fn due(&self) -> Instant {
-        self.adapt_due.min(self.follow_due)
+        if self.follower.is_some() { self.adapt_due.min(self.follow_due) } else { self.adapt_due }
     }
 
     /// Looks at the clients; the median of their losses if these were looked at. `sent` bytes have
@@ -67,12 +76,14 @@ impl Tempo {
         self.adapt_due = now + ADAPT_INTERVAL;
         let receiving = roster.iter_mut().filter(|client| client.state == ClientState::Receiving);
         let mut losses: Vec<f64> = receiving.filter_map(|client| client.link.take_loss()).collect();
-        self.adaptive.next_rate(&mut losses, self.follower.limit());
+        let limit = self.rate();
+        self.adaptive.next_rate(&mut losses, limit);
         Some(losses.get(losses.len() / 2).copied().unwrap_or(0.0))
     }
 
     fn follow(&mut self, now: Instant, roster: &Roster, sent: u64, cost: u32) {
         self.follow_due = now + FOLLOW_INTERVAL;
+        let Some(follower) = &mut self.follower else { return };
         let (since, before) = std::mem::replace(&mut self.last, (now, sent));
         let elapsed = now - since;
         let sent = Rate::from_bits(((sent - before) as f64 * 8.0 / elapsed.as_secs_f64().max(1e-6)) as u64);
@@ -83,6 +94,6 @@ impl Tempo {
             let taken = Rate::from_bits((client.link.symbols_per_second * f64::from(cost) * 8.0) as u64);
             Some(Progress { lag, taken })
         }));
-        self.follower.next_limit(&mut self.progress, sent);
+        follower.next_limit(&mut self.progress, sent);
     }
 }

@@ -23,7 +23,6 @@ fn receiver(manifest: &Manifest) -> Receiver {
         client: CLIENT,
         image: String::new(),
         host: "host".into(),
-        parity_pool: 64 << 20,
         staging: 16 << 20,
         wait_limit: None,
         deaf_limit: Duration::from_secs(60),

@@ -32,7 +32,6 @@ fn run(engine: &Engine, image: &Path, copy: &Path, manifest: &Manifest, profile:
         target: TargetOptions::new(ClientId(1)),
         wait_limit: Some(Duration::from_secs(30)),
         deaf_limit: Duration::from_secs(30),
-        parity_pool: 32 << 20,
         staging: 16 << 20,
         receive_buffer: 8 << 20,
         seed: 1,

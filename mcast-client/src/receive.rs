@@ -18,8 +18,6 @@ use crate::interrupt::Interrupt;
 use crate::view::{self, Summary, View};
 use crate::{platform, server};
 
-/// Bytes of parity that wait for their blocks: those of 870 blocks at 1 % loss, of 29 at 30 %.
-const PARITY_POOL: usize = 12 << 20;
 /// Bytes of blocks put together in memory: 17 blocks, 0.2 s of a gigabit network, in which repair comes.
 const STAGING: usize = 24 << 20;
 
@@ -58,7 +56,6 @@ fn config(arguments: &ReceiveArguments) -> Result<ClientConfig, Failure> {
         target,
         wait_limit: arguments.wait,
         deaf_limit: arguments.deaf_limit,
-        parity_pool: PARITY_POOL,
         staging: STAGING,
         receive_buffer: receive_buffer(),
         seed: random(),

@@ -50,7 +50,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         target: TargetOptions::new(ClientId(seed)),
         wait_limit: Some(Duration::from_secs(10)),
         deaf_limit: Duration::from_secs(10),
-        parity_pool: 16 << 20,
         staging: 16 << 20,
         receive_buffer: 8 << 20,
         seed,

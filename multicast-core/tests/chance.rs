@@ -67,18 +67,17 @@ fn story() -> impl Strategy<Value = (RoomConfig, Vec<(u64, Blow)>)> {
         link(),
         prop_oneof![Just(0.0), 0.0..0.6],
         prop_oneof![Just(200u64), Just(20_000), 0u64..60_000],
-        (prop_oneof![Just(usize::MAX), 64usize..4000], prop_oneof![Just(0), Just(usize::MAX), 0usize..20_000]),
+        prop_oneof![Just(0), Just(usize::MAX), 0usize..20_000],
         prop_oneof![Just(None), (1u32..10).prop_map(Some)],
         any::<bool>(),
     );
     (room, blows).prop_map(
-        |((seed, symbols, clients, link, feedback_loss, delay, (parity_pool, staging), threshold, adaptive), blows)| {
+        |((seed, symbols, clients, link, feedback_loss, delay, staging, threshold, adaptive), blows)| {
             let start = StartPolicy { clients: threshold, wait: Some(Duration::from_secs(2)), on_command: false };
             let config = RoomConfig {
                 link,
                 feedback_loss,
                 delay: Duration::from_micros(delay),
-                parity_pool,
                 staging,
                 start,
                 adaptive,

@@ -19,7 +19,6 @@ fn a_cancellation_that_comes_behind_the_groups_word_of_the_end_still_counts() {
         client: CLIENT,
         image: String::new(),
         host: String::new(),
-        parity_pool: 1 << 20,
         staging: 1 << 14,
         wait_limit: None,
         deaf_limit: Duration::from_secs(30),

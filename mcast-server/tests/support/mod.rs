@@ -57,7 +57,6 @@ impl Room {
             target: TargetOptions::new(ClientId(number)),
             wait_limit: Some(LIMIT),
             deaf_limit: Duration::from_secs(30),
-            parity_pool: 16 << 20,
             staging: 16 << 20,
             receive_buffer: 4 << 20,
             seed: number,

@@ -49,8 +49,6 @@ pub struct ClientConfig {
     pub wait_limit: Option<Duration>,
     /// Gives up if nothing of the group is heard within this.
     pub deaf_limit: Duration,
-    /// Bytes of parity symbols kept at most.
-    pub parity_pool: usize,
     /// Bytes of blocks put together in memory before they are stored.
     pub staging: usize,
     /// Receive buffer to ask the system for, bytes.
@@ -175,7 +173,6 @@ impl Client {
             client: config.target.client,
             image: config.image.clone(),
             host: config.host.clone(),
-            parity_pool: config.parity_pool,
             staging: config.staging,
             wait_limit: config.wait_limit,
             deaf_limit: config.deaf_limit,

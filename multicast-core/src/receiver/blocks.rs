@@ -1,74 +1,81 @@
-//! Which symbols of which blocks are here.
+//! Which symbols of which blocks are here, and where.
+//!
+//! A block of `k` source symbols has `k` slots, in a buffer or in the store, and any `k` symbols give
+//! it back: so whatever arrives finds a slot. A source symbol takes its own; parity, and a source
+//! symbol whose slot is taken, one that is empty.
 
-use std::collections::{BTreeSet, VecDeque};
-
-use bytes::Bytes;
+use std::collections::VecDeque;
 
 use crate::bitmap::Bitmap;
-use crate::layout::{BlockSource, BlockSpan};
+use crate::layout::{BlockSource, BlockSpan, Geometry};
 use crate::types::{BlockIndex, SymbolIndex};
 
-/// What has become of a symbol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Intake {
-    /// New; the block needs more.
-    New,
-    /// New, and the block's `k` symbols are here now.
-    Ready,
-    /// Already here, or its block is.
-    Useless,
-    /// The pool for parity is full.
-    NoRoom,
+/// Where a symbol's bytes go.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place<'a> {
+    /// Here, in the buffer of its block.
+    Staged(&'a mut [u8]),
+    /// Into this slot of the block in the store.
+    Store(u16),
+    /// They were kept: the slot has no room for a whole symbol.
+    Kept,
+}
+
+/// A symbol that was new.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Taken<'a> {
+    pub(super) place: Place<'a>,
+    /// With it `k` symbols of the block are here.
+    pub(super) ready: bool,
+}
+
+/// Symbols that are not in their own slots.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Strays {
+    /// Slot and symbol.
+    pub(super) moved: Vec<(u16, SymbolIndex)>,
+    /// The bytes of the one in the last slot, which is shorter than a symbol at a file's end.
+    pub(super) last: Option<Vec<u8>>,
 }
 
 /// A block of which some symbols are here.
 #[derive(Debug)]
-pub(super) struct Partial {
-    source: Bitmap,
-    parity: Vec<(SymbolIndex, Bytes)>,
-    /// Its source symbols; without a buffer they are in the store.
+struct Partial {
+    /// Source and parity symbols that are here.
+    have: Bitmap,
+    /// Slots that are taken.
+    slots: Bitmap,
+    strays: Strays,
+    /// The slots' bytes; without a buffer they are in the store.
     staged: Option<Vec<u8>>,
 }
 
 impl Partial {
-    fn new(symbols: u16, staged: Option<Vec<u8>>) -> Self {
-        Self { source: Bitmap::new(symbols.into()), parity: Vec::new(), staged }
+    /// Notes a symbol that is new: its slot, and whether that is its own.
+    fn note(&mut self, symbol: SymbolIndex) -> Option<(u16, bool)> {
+        if !self.have.set(symbol.index()) {
+            return None;
+        }
+        let own = symbol.index() < self.slots.len() && !self.slots.get(symbol.index());
+        // The source symbols of the first empty slots have most likely gone by.
+        let slot = if own { symbol.0 } else { self.slots.next_zero(0)? as u16 };
+        self.slots.set(slot.into());
+        if !own {
+            self.strays.moved.push((slot, symbol));
+        }
+        Some((slot, own))
     }
 
-    fn have(&self) -> usize {
-        self.source.count_ones() + self.parity.len()
-    }
-
-    /// Whether every source symbol is here, so that nothing is to be decoded.
-    pub(super) fn is_whole(&self) -> bool {
-        self.source.is_full()
-    }
-
-    /// Which source symbols are here.
-    pub(super) fn present(&self) -> Vec<bool> {
-        (0..self.source.len()).map(|i| self.source.get(i)).collect()
-    }
-
-    /// The parity symbols, and the buffer of the source symbols.
-    pub(super) fn into_parts(self) -> (Vec<(SymbolIndex, Bytes)>, Option<Vec<u8>>) {
-        (self.parity, self.staged)
+    fn taken_slots(&self) -> Vec<bool> {
+        (0..self.slots.len()).map(|slot| self.slots.get(slot)).collect()
     }
 }
 
-/// Where a source symbol's bytes go.
-pub(super) enum Place<'a> {
-    /// Into the buffer of its block.
-    Staged(&'a mut [u8]),
-    /// Into the store.
-    Store,
-    /// Nowhere: it is here already.
-    Nowhere,
-}
-
-/// A block that had to give its buffer to another one: what is here of it goes to the store.
+/// A block that had to give its buffer to another one: what is in its slots goes to the store.
+#[derive(Debug)]
 pub(super) struct Spilled {
     pub(super) block: BlockIndex,
-    pub(super) present: Vec<bool>,
+    pub(super) slots: Vec<bool>,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -76,10 +83,8 @@ pub(super) struct Spilled {
 enum State {
     Missing,
     Partial(Box<Partial>),
-    /// All symbols are here; a job rebuilds or hashes it, with so many bytes of parity.
-    Checking {
-        parity: u32,
-    },
+    /// `k` symbols are here; a job rebuilds or hashes it.
+    Checking,
     /// Hashed, but the manifest is not here yet.
     Hashed(Box<[u8; 32]>),
     Held,
@@ -89,16 +94,12 @@ enum State {
 #[derive(Debug)]
 pub(super) struct BlockTable {
     states: Vec<State>,
+    geometry: Geometry,
     held: u32,
     /// Below it every block is held.
     low: u32,
     /// Nothing of any block from here on was ever here.
     untouched: u32,
-    /// Partial blocks that hold parity.
-    pooled: BTreeSet<BlockIndex>,
-    /// Bytes of parity, that of blocks being checked included.
-    pool_used: usize,
-    pool_limit: usize,
     staging: Staging,
 }
 
@@ -114,12 +115,13 @@ struct Staging {
 }
 
 impl BlockTable {
-    /// Nothing of `blocks` blocks is here; parity symbols of at most `pool_limit` bytes are kept, and
-    /// blocks of `block_bytes` bytes are put together in `buffers` buffers.
-    pub(super) fn new(blocks: u32, pool_limit: usize, buffers: usize, block_bytes: usize) -> Self {
+    /// Nothing of `blocks` blocks is here; they are put together in `staging` bytes of buffers.
+    pub(super) fn new(blocks: u32, geometry: Geometry, staging: usize) -> Self {
         let states = std::iter::repeat_with(|| State::Missing).take(blocks as usize).collect();
-        let staging = Staging { order: VecDeque::new(), free: Vec::new(), unmade: buffers, block_bytes };
-        Self { states, held: 0, low: 0, untouched: 0, pooled: BTreeSet::new(), pool_used: 0, pool_limit, staging }
+        let block_bytes = usize::from(geometry.block_symbols) * usize::from(geometry.symbol_size);
+        let unmade = staging / block_bytes;
+        let staging = Staging { order: VecDeque::new(), free: Vec::new(), unmade, block_bytes };
+        Self { states, geometry, held: 0, low: 0, untouched: 0, staging }
     }
 
     pub(super) fn len(&self) -> u32 {
@@ -143,21 +145,24 @@ impl BlockTable {
         }
         self.untouched = self.untouched.max(span.block.0 + 1);
         let mut spilled = None;
-        let mut buffer = None;
+        let mut staged = None;
         if span.source != BlockSource::Manifest {
-            buffer = self.staging.buffer();
-            if buffer.is_none()
+            staged = self.staging.buffer();
+            if staged.is_none()
                 && let Some(block) = self.staging.order.pop_front()
                 && let State::Partial(partial) = &mut self.states[block.index()]
             {
                 let bytes = partial.staged.take().unwrap_or_default();
-                spilled = Some(Spilled { block, present: partial.present(), bytes });
+                spilled = Some(Spilled { block, slots: partial.taken_slots(), bytes });
             }
         }
-        if buffer.is_some() {
+        if staged.is_some() {
             self.staging.order.push_back(span.block);
         }
-        self.states[span.block.index()] = State::Partial(Box::new(Partial::new(span.symbols, buffer)));
+        let k = usize::from(span.symbols);
+        let have = Bitmap::new(k + usize::from(self.geometry.parity_symbols));
+        let partial = Partial { have, slots: Bitmap::new(k), strays: Strays::default(), staged };
+        self.states[span.block.index()] = State::Partial(Box::new(partial));
         spilled
     }
 
@@ -174,91 +179,38 @@ impl BlockTable {
         self.staging.free.push(buffer);
     }
 
-    /// Where source symbol `symbol` of `span` goes; the block has begun.
-    pub(super) fn place(&mut self, span: &BlockSpan, symbol: SymbolIndex) -> Place<'_> {
-        match &mut self.states[span.block.index()] {
-            State::Partial(partial) if !partial.source.get(symbol.index()) => match &mut partial.staged {
-                Some(buffer) => Place::Staged(buffer),
-                None => Place::Store,
-            },
-            _ => Place::Nowhere,
-        }
-    }
-
-    /// Notes symbol `symbol` of `span`; a source symbol's bytes are the caller's to store first.
-    pub(super) fn take(&mut self, span: &BlockSpan, symbol: SymbolIndex, payload: &[u8]) -> Intake {
-        if symbol.0 >= span.symbols {
-            return self.take_parity(span, symbol, payload);
-        }
-        let Some(partial) = self.partial(span) else { return Intake::Useless };
-        if !partial.source.set(symbol.index()) {
-            return Intake::Useless;
-        }
-        if partial.have() >= usize::from(span.symbols) { Intake::Ready } else { Intake::New }
-    }
-
-    fn take_parity(&mut self, span: &BlockSpan, symbol: SymbolIndex, payload: &[u8]) -> Intake {
-        let Some(partial) = self.partial(span) else { return Intake::Useless };
-        if partial.parity.iter().any(|(have, _)| *have == symbol) {
-            return Intake::Useless;
-        }
-        // The one that completes the block is out of the pool again at once.
-        let completes = partial.have() + 1 >= usize::from(span.symbols);
-        if !completes && !self.make_room(span.block, payload.len()) {
-            return Intake::NoRoom;
-        }
-        let Some(partial) = self.partial(span) else { return Intake::Useless };
-        partial.parity.push((symbol, Bytes::copy_from_slice(payload)));
-        self.pool_used += payload.len();
-        self.pooled.insert(span.block);
-        if completes { Intake::Ready } else { Intake::New }
-    }
-
-    /// The block, if it has begun and is neither here nor being checked.
-    fn partial(&mut self, span: &BlockSpan) -> Option<&mut Partial> {
-        match &mut self.states[span.block.index()] {
-            State::Partial(partial) => Some(partial),
-            _ => None,
-        }
-    }
-
-    /// Gives up the parity of later blocks for `block`, so that a full pool cannot keep every block
-    /// from completion.
-    fn make_room(&mut self, block: BlockIndex, bytes: usize) -> bool {
-        while self.pool_used + bytes > self.pool_limit {
-            let Some(&last) = self.pooled.last().filter(|&&last| last > block) else { return false };
-            self.pooled.remove(&last);
-            if let State::Partial(partial) = &mut self.states[last.index()] {
-                self.pool_used -= parity_bytes(&std::mem::take(&mut partial.parity));
+    /// Notes a symbol of a block that has begun, and tells where its bytes are to go; `None` if it is
+    /// here already, or its block is.
+    pub(super) fn take(&mut self, span: &BlockSpan, symbol: SymbolIndex, payload: &[u8]) -> Option<Taken<'_>> {
+        let State::Partial(partial) = &mut self.states[span.block.index()] else { return None };
+        let (slot, own) = partial.note(symbol)?;
+        let ready = partial.have.count_ones() >= usize::from(span.symbols);
+        let size = usize::from(self.geometry.symbol_size);
+        let place = match &mut partial.staged {
+            _ if !own && slot + 1 == span.symbols => {
+                partial.strays.last = Some(payload.to_vec());
+                Place::Kept
             }
-        }
-        true
+            Some(buffer) => Place::Staged(&mut buffer[usize::from(slot) * size..][..size]),
+            None => Place::Store(slot),
+        };
+        Some(Taken { place, ready })
     }
 
-    /// Hands a ready block over for rebuilding and hashing.
-    pub(super) fn check(&mut self, block: BlockIndex) -> Option<Partial> {
+    /// Hands a ready block over for rebuilding and hashing: what is not in its place, and its buffer.
+    pub(super) fn check(&mut self, block: BlockIndex) -> Option<(Strays, Option<Vec<u8>>)> {
         let state = &mut self.states[block.index()];
-        let State::Partial(partial) = state else { return None };
-        // A block has fewer than 2¹⁶ symbols of less than 2¹⁶ bytes.
-        let checking = State::Checking { parity: parity_bytes(&partial.parity) as u32 };
-        let State::Partial(partial) = std::mem::replace(state, checking) else { return None };
-        self.pooled.remove(&block);
-        self.staging.order.retain(|staged| *staged != block);
-        Some(*partial)
-    }
-
-    /// Puts a block that was checked into its next state.
-    fn settle(&mut self, block: BlockIndex, state: State) -> State {
-        let was = std::mem::replace(&mut self.states[block.index()], state);
-        if let State::Checking { parity } = was {
-            self.pool_used -= parity as usize;
+        if !matches!(state, State::Partial(_)) {
+            return None;
         }
-        was
+        let State::Partial(partial) = std::mem::replace(state, State::Checking) else { return None };
+        self.staging.order.retain(|staged| *staged != block);
+        Some((partial.strays, partial.staged))
     }
 
     /// Keeps a checked block's hash until the manifest is here.
     pub(super) fn set_hashed(&mut self, block: BlockIndex, hash: [u8; 32]) {
-        self.settle(block, State::Hashed(Box::new(hash)));
+        self.states[block.index()] = State::Hashed(Box::new(hash));
     }
 
     /// The hashes that wait for the manifest.
@@ -272,7 +224,7 @@ impl BlockTable {
 
     /// The block is verified.
     pub(super) fn set_held(&mut self, block: BlockIndex) {
-        if !matches!(self.settle(block, State::Held), State::Held) {
+        if !matches!(std::mem::replace(&mut self.states[block.index()], State::Held), State::Held) {
             self.held += 1;
         }
         self.untouched = self.untouched.max(block.0 + 1);
@@ -283,7 +235,7 @@ impl BlockTable {
 
     /// The block is wrong: everything of it is forgotten.
     pub(super) fn reset(&mut self, block: BlockIndex) {
-        if matches!(self.settle(block, State::Missing), State::Held) {
+        if matches!(std::mem::replace(&mut self.states[block.index()], State::Missing), State::Held) {
             self.held -= 1;
         }
         self.low = self.low.min(block.0);
@@ -303,8 +255,8 @@ impl BlockTable {
     pub(super) fn deficit(&self, block: u32, symbols: u16) -> u16 {
         match &self.states[block as usize] {
             State::Missing => symbols,
-            State::Partial(partial) => symbols - partial.have().min(symbols.into()) as u16,
-            State::Checking { .. } | State::Hashed(_) | State::Held => 0,
+            State::Partial(partial) => symbols - partial.have.count_ones().min(symbols.into()) as u16,
+            State::Checking | State::Hashed(_) | State::Held => 0,
         }
     }
 }
@@ -320,52 +272,61 @@ impl Staging {
     }
 }
 
-fn parity_bytes(parity: &[(SymbolIndex, Bytes)]) -> usize {
-    parity.iter().map(|(_, bytes)| bytes.len()).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::BlockSource;
+    use crate::codec::CodecId;
+
+    const GEOMETRY: Geometry =
+        Geometry { symbol_size: 2, block_symbols: 4, parity_symbols: 4, codec: CodecId::ReedSolomon8 };
 
     fn span(block: u32) -> BlockSpan {
-        BlockSpan { block: BlockIndex(block), source: BlockSource::File(0), offset: 0, len: 8, symbols: 4 }
+        BlockSpan { block: BlockIndex(block), source: BlockSource::File(0), offset: 0, len: 7, symbols: 4 }
+    }
+
+    /// A table of four blocks with `buffers` buffers, the first `begun` of which have begun.
+    fn table(buffers: usize, begun: u32) -> BlockTable {
+        let mut table = BlockTable::new(4, GEOMETRY, buffers * 8);
+        (0..begun).for_each(|block| assert!(table.begin(&span(block)).is_none()));
+        table
+    }
+
+    fn take(table: &mut BlockTable, block: u32, symbol: u16) -> Option<(Option<u16>, bool)> {
+        let taken = table.take(&span(block), SymbolIndex(symbol), &[7; 2])?;
+        let slot = match taken.place {
+            Place::Store(slot) => Some(slot),
+            Place::Staged(_) | Place::Kept => None,
+        };
+        Some((slot, taken.ready))
     }
 
     #[test]
-    fn a_full_pool_gives_way_to_earlier_blocks_and_to_what_completes_one() {
-        let mut table = BlockTable::new(4, 6, 0, 8);
-        (0..4).for_each(|block| assert!(table.begin(&span(block)).is_none()));
-        let mut parity = |block, symbol| table.take(&span(block), SymbolIndex(symbol), &[0; 2]);
-        assert_eq!([parity(3, 4), parity(3, 5), parity(2, 4)], [Intake::New; 3]);
-        assert_eq!(parity(3, 6), Intake::NoRoom, "later blocks wait");
-        assert_eq!([parity(1, 4), parity(1, 5), parity(1, 6)], [Intake::New; 3], "earlier ones do not");
-        assert_eq!(parity(2, 5), Intake::NoRoom);
-        assert_eq!(parity(1, 7), Intake::Ready, "nor does what completes a block");
-        table.check(BlockIndex(1));
-        assert_eq!(table.take(&span(2), SymbolIndex(5), &[0; 2]), Intake::NoRoom, "it is not used up yet");
-        table.set_held(BlockIndex(1));
-        assert_eq!([1, 2, 3].map(|block| table.deficit(block, 4)), [0, 4, 4]);
-        assert_eq!(table.take(&span(2), SymbolIndex(5), &[0; 2]), Intake::New, "the pool is empty again");
+    fn whatever_arrives_finds_a_slot() {
+        let mut table = table(0, 1);
+        assert_eq!(take(&mut table, 0, 1), Some((Some(1), false)), "its own");
+        assert_eq!(take(&mut table, 0, 5), Some((Some(0), false)), "parity takes an empty one");
+        assert_eq!(take(&mut table, 0, 0), Some((Some(2), false)), "a source symbol whose slot is taken, too");
+        assert_eq!(take(&mut table, 0, 5), None, "it is here");
+        assert_eq!(table.deficit(0, 4), 1);
+        assert_eq!(take(&mut table, 0, 6), Some((None, true)), "the last slot is shorter than a symbol");
+        let (strays, staged) = table.check(BlockIndex(0)).unwrap();
+        let moved = [(0, 5), (2, 0), (3, 6)].map(|(slot, symbol)| (slot, SymbolIndex(symbol)));
+        assert_eq!((strays.moved, strays.last, staged), (moved.to_vec(), Some(vec![7; 2]), None));
+        assert_eq!(take(&mut table, 0, 7), None);
     }
 
     #[test]
     fn the_oldest_block_gives_its_buffer_to_a_new_one_unless_it_is_complete() {
-        let mut table = BlockTable::new(4, 0, 2, 8);
-        assert!(table.begin(&span(0)).is_none() && table.begin(&span(1)).is_none());
-        assert_eq!(table.take(&span(1), SymbolIndex(2), &[0; 2]), Intake::New);
-        for symbol in 0..4 {
-            table.take(&span(0), SymbolIndex(symbol), &[0; 2]);
-        }
-        let whole = table.check(BlockIndex(0)).expect("it is complete");
+        let mut table = table(2, 2);
+        assert_eq!(take(&mut table, 1, 2), Some((None, false)));
+        (0..4).for_each(|symbol| assert!(take(&mut table, 0, symbol).is_some()));
+        let (_, buffer) = table.check(BlockIndex(0)).expect("it is complete");
         let spilled = table.begin(&span(2)).expect("no buffer is free");
-        assert_eq!((spilled.block, spilled.present), (BlockIndex(1), vec![false, false, true, false]));
+        assert_eq!((spilled.block, spilled.slots), (BlockIndex(1), vec![false, false, true, false]));
         table.stage(BlockIndex(2), spilled.bytes);
-        assert!(matches!(table.place(&span(2), SymbolIndex(0)), Place::Staged(_)));
-        assert!(matches!(table.place(&span(1), SymbolIndex(0)), Place::Store));
-        assert!(matches!(table.place(&span(1), SymbolIndex(2)), Place::Nowhere));
-        table.recycle(whole.into_parts().1.expect("it was put together in a buffer"));
+        assert_eq!(take(&mut table, 2, 0), Some((None, false)));
+        assert_eq!(take(&mut table, 1, 0), Some((Some(0), false)), "what was spilled goes on in the store");
+        table.recycle(buffer.expect("it was put together in a buffer"));
         assert!(table.begin(&span(3)).is_none(), "a buffer is free again");
     }
 }

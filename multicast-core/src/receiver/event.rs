@@ -159,8 +159,6 @@ pub struct ReceiverCounters {
     pub symbols_sent: u64,
     /// Of those received, ones that brought nothing new.
     pub useless_symbols: u64,
-    /// Parity symbols dropped because the pool for them was full.
-    pub pool_full: u64,
     /// Symbols of blocks that the store cannot take yet.
     pub beyond_window: u64,
     /// Blocks rebuilt with parity.

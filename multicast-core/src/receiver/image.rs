@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use super::blocks::{BlockTable, Intake, Place, Spilled};
+use super::blocks::{BlockTable, Place, Spilled};
 use super::event::{ReceiverCounters, ReceiverError, ReceiverEvent};
-use super::job::{Job, JobDone, shape, write_symbols};
+use super::job::{Job, JobDone, rebuild, write_slots};
 use crate::codec::ErasureCodec;
 use crate::layout::{BlockSource, BlockSpan, Layout};
 use crate::manifest::Manifest;
@@ -34,14 +34,7 @@ pub(super) struct ImageState {
     cursor: u32,
 }
 
-/// Bytes of memory that a receiver takes for symbols.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct MemoryLimits {
-    pub(super) parity: usize,
-    pub(super) staging: usize,
-}
-
-/// Neighbouring source symbols of one block that wait to be written together.
+/// Symbols for neighbouring slots of one block that wait to be written together.
 struct Gather<'a> {
     span: BlockSpan,
     first: u16,
@@ -49,12 +42,11 @@ struct Gather<'a> {
 }
 
 impl ImageState {
-    pub(super) fn new(layout: Layout, root: [u8; 32], limits: MemoryLimits) -> Self {
+    pub(super) fn new(layout: Layout, root: [u8; 32], staging: usize) -> Self {
         let symbol = u64::from(layout.geometry().symbol_size);
         let encoded = vec![0; (layout.manifest_len().div_ceil(symbol) * symbol) as usize];
-        let block = usize::from(layout.geometry().block_symbols) * usize::from(layout.geometry().symbol_size);
         Self {
-            blocks: BlockTable::new(layout.blocks(), limits.parity, limits.staging / block, block),
+            blocks: BlockTable::new(layout.blocks(), *layout.geometry(), staging),
             manifest: None,
             encoded,
             coder: layout.geometry().codec.coder(),
@@ -117,24 +109,19 @@ impl ImageState {
                 self.write(gather.take(), store)?;
                 self.spill(spilled, &span, store)?;
             }
-            if symbol.symbol.0 < span.symbols {
-                match self.blocks.place(&span, symbol.symbol) {
-                    Place::Staged(buffer) => {
-                        let start = symbol.symbol.index() * symbol.payload.len();
-                        buffer[start..start + symbol.payload.len()].copy_from_slice(symbol.payload);
-                    }
-                    Place::Store => self.gather(&mut gather, &span, &symbol, store)?,
-                    Place::Nowhere => {}
-                }
+            let Some(taken) = self.blocks.take(&span, symbol.symbol, symbol.payload) else {
+                counters.useless_symbols += 1;
+                continue;
+            };
+            let ready = taken.ready;
+            match taken.place {
+                Place::Staged(slot) => slot.copy_from_slice(symbol.payload),
+                Place::Store(slot) => self.gather(&mut gather, &span, slot, symbol.payload, store)?,
+                Place::Kept => {}
             }
-            match self.blocks.take(&span, symbol.symbol, symbol.payload) {
-                Intake::New => {}
-                Intake::Useless => counters.useless_symbols += 1,
-                Intake::NoRoom => counters.pool_full += 1,
-                Intake::Ready => {
-                    self.write(gather.take(), store)?;
-                    jobs.extend(self.check(&span, counters));
-                }
+            if ready {
+                self.write(gather.take(), store)?;
+                jobs.extend(self.check(&span, counters));
             }
         }
         Ok(self.write(gather, store)?)
@@ -217,41 +204,40 @@ impl ImageState {
         &self,
         gather: &mut Option<Gather<'a>>,
         span: &BlockSpan,
-        symbol: &Symbol<'a>,
+        slot: u16,
+        payload: &'a [u8],
         store: &dyn Store,
     ) -> Result<(), StoreError> {
         let fits = gather.as_ref().is_some_and(|g| {
-            g.span.block == symbol.block
-                && usize::from(g.first) + g.slices.len() == symbol.symbol.index()
+            g.span.block == span.block
+                && usize::from(g.first) + g.slices.len() == usize::from(slot)
                 && g.slices.len() < GATHER
         });
         if !fits {
             self.write(gather.take(), store)?;
         }
-        let start = symbol.symbol.index() * symbol.payload.len();
-        let len = symbol.payload.len().min(span.len as usize - start);
+        // The last one of a file is filled up.
+        let len = payload.len().min(span.len as usize - usize::from(slot) * payload.len());
         gather
-            .get_or_insert_with(|| Gather { span: *span, first: symbol.symbol.0, slices: Vec::with_capacity(GATHER) })
+            .get_or_insert_with(|| Gather { span: *span, first: slot, slices: Vec::with_capacity(GATHER) })
             .slices
-            .push(IoSlice::new(&symbol.payload[..len]));
+            .push(IoSlice::new(&payload[..len]));
         Ok(())
     }
 
     /// Writes what is here of a block whose buffer `next` is to have.
     fn spill(&mut self, spilled: Spilled, next: &BlockSpan, store: &dyn Store) -> Result<(), StoreError> {
         if let Some(span) = self.layout.block(spilled.block) {
-            write_symbols(&span, self.layout.geometry().symbol_size, &spilled.present, true, &spilled.bytes, store)?;
+            write_slots(&span, self.layout.geometry().symbol_size, &spilled.slots, &spilled.bytes, store)?;
         }
         self.blocks.stage(next.block, spilled.bytes);
         Ok(())
     }
 
     fn check(&mut self, span: &BlockSpan, counters: &mut ReceiverCounters) -> Option<Job> {
-        let partial = self.blocks.check(span.block)?;
-        let present = if partial.is_whole() { Vec::new() } else { partial.present() };
-        counters.decoded_blocks += u64::from(!present.is_empty());
-        let (parity, staged) = partial.into_parts();
-        Some(Job::Check { span: *span, present, parity, staged })
+        let (strays, staged) = self.blocks.check(span.block)?;
+        counters.decoded_blocks += u64::from(!strays.moved.is_empty());
+        Some(Job::Check { span: *span, strays, staged })
     }
 
     fn compare(
@@ -289,28 +275,22 @@ impl ImageState {
         let start = span.offset as usize;
         // It has no buffer and spills none.
         let _ = self.blocks.begin(span);
-        if symbol.symbol.0 < span.symbols && matches!(self.blocks.place(span, symbol.symbol), Place::Store) {
-            let at = start + symbol.symbol.index() * size;
+        let Some(taken) = self.blocks.take(span, symbol.symbol, symbol.payload) else {
+            counters.useless_symbols += 1;
+            return Ok(());
+        };
+        let ready = taken.ready;
+        if let Place::Store(slot) = taken.place {
+            let at = start + usize::from(slot) * size;
             self.encoded[at..at + size].copy_from_slice(symbol.payload);
         }
-        match self.blocks.take(span, symbol.symbol, symbol.payload) {
-            Intake::New => return Ok(()),
-            Intake::Useless => {
-                counters.useless_symbols += 1;
-                return Ok(());
-            }
-            Intake::NoRoom => {
-                counters.pool_full += 1;
-                return Ok(());
-            }
-            Intake::Ready => {}
+        if !ready {
+            return Ok(());
         }
-        let Some(partial) = self.blocks.check(span.block) else { return Ok(()) };
-        if !partial.is_whole() {
-            let present = partial.present();
-            let (parity, _) = partial.into_parts();
+        let Some((strays, _)) = self.blocks.check(span.block) else { return Ok(()) };
+        if !strays.moved.is_empty() {
             let block = &mut self.encoded[start..start + usize::from(span.symbols) * size];
-            if self.coder.decode(shape(self.layout.geometry(), span), block, &present, &parity).is_err() {
+            if rebuild(self.coder.as_mut(), self.layout.geometry(), span, block, strays).is_err() {
                 self.damaged(span.block, counters, events);
                 return Ok(());
             }

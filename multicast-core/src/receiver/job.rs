@@ -4,10 +4,11 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 
-use crate::codec::{CodeShape, ErasureCodec};
+use super::blocks::Strays;
+use crate::codec::{CodeShape, CodecError, ErasureCodec};
 use crate::layout::{BlockSource, BlockSpan, Geometry};
 use crate::store::{Store, StoreError};
-use crate::types::{BlockIndex, SymbolIndex};
+use crate::types::BlockIndex;
 
 /// Something to be done, in the order given out, by [`JobRunner::run`].
 #[derive(Debug)]
@@ -16,11 +17,9 @@ pub enum Job {
     Check {
         /// The block.
         span: BlockSpan,
-        /// Which source symbols are here; empty if all are.
-        present: Vec<bool>,
-        /// Parity symbols.
-        parity: Vec<(SymbolIndex, Bytes)>,
-        /// The source symbols that are here; without it they are in the store.
+        /// What is not in its own slot.
+        strays: Strays,
+        /// The block's slots; without it they are in the store.
         staged: Option<Vec<u8>>,
     },
     /// The manifest is the one that was offered: tell the store, before any block of it.
@@ -74,8 +73,8 @@ impl JobRunner {
     /// Does one job.
     pub fn run(&mut self, job: Job, store: &dyn Store) -> JobDone {
         match job {
-            Job::Check { span, present, parity, staged } => {
-                self.check(&span, &present, &parity, staged, store).unwrap_or_else(JobDone::Failed)
+            Job::Check { span, strays, staged } => {
+                self.check(&span, strays, staged, store).unwrap_or_else(JobDone::Failed)
             }
             Job::KeepManifest { encoded } => {
                 store.keep_manifest(&encoded).map_or_else(JobDone::Failed, |()| JobDone::Kept)
@@ -88,8 +87,7 @@ impl JobRunner {
     fn check(
         &mut self,
         span: &BlockSpan,
-        present: &[bool],
-        parity: &[(SymbolIndex, Bytes)],
+        strays: Strays,
         mut staged: Option<Vec<u8>>,
         store: &dyn Store,
     ) -> Result<JobDone, StoreError> {
@@ -107,13 +105,18 @@ impl JobRunner {
             }
         };
         let bytes = &mut bytes[..coded];
-        if !present.is_empty() && self.coder.decode(shape(&self.geometry, span), bytes, present, parity).is_err() {
-            return Ok(JobDone::Checked { block, hash: None, staged });
+        let mut rebuilt = Vec::new();
+        if !strays.moved.is_empty() {
+            rebuilt.resize(usize::from(span.symbols), false);
+            strays.moved.iter().for_each(|&(slot, _)| rebuilt[usize::from(slot)] = true);
+            if rebuild(self.coder.as_mut(), &self.geometry, span, bytes, strays).is_err() {
+                return Ok(JobDone::Checked { block, hash: None, staged });
+            }
         }
         let bytes = &bytes[..len];
         let hash = Some(blake3::hash(bytes).into());
         if in_store {
-            write_symbols(span, self.geometry.symbol_size, present, false, bytes, store)?;
+            write_slots(span, self.geometry.symbol_size, &rebuilt, bytes, store)?;
         } else {
             store.write(file_of(span), span.offset, &[IoSlice::new(bytes)])?;
         }
@@ -121,20 +124,51 @@ impl JobRunner {
     }
 }
 
-/// Writes those symbols of a block's `bytes` for which `present` says `which`, neighbours by one call.
-pub(super) fn write_symbols(
+/// Puts every source symbol of a block into its own slot of `slots`, after rebuilding what is missing.
+pub(super) fn rebuild(
+    coder: &mut dyn ErasureCodec,
+    geometry: &Geometry,
+    span: &BlockSpan,
+    slots: &mut [u8],
+    strays: Strays,
+) -> Result<(), CodecError> {
+    let size = usize::from(geometry.symbol_size);
+    let mut present = vec![true; span.symbols.into()];
+    let mut moved = Vec::with_capacity(strays.moved.len() * size);
+    for &(slot, _) in &strays.moved {
+        present[usize::from(slot)] = false;
+        match &strays.last {
+            Some(last) if slot + 1 == span.symbols => moved.extend_from_slice(last),
+            _ => moved.extend_from_slice(&slots[usize::from(slot) * size..][..size]),
+        }
+    }
+    let moved = Bytes::from(moved);
+    let mut parity = Vec::with_capacity(strays.moved.len());
+    for (i, &(_, symbol)) in strays.moved.iter().enumerate() {
+        let bytes = moved.slice(i * size..(i + 1) * size);
+        if symbol.0 < span.symbols {
+            present[symbol.index()] = true;
+            slots[symbol.index() * size..][..size].copy_from_slice(&bytes);
+        } else {
+            parity.push((symbol, bytes));
+        }
+    }
+    coder.decode(shape(geometry, span), slots, &present, &parity)
+}
+
+/// Writes those slots of a block's `bytes` for which `which` is true, neighbours by one call.
+pub(super) fn write_slots(
     span: &BlockSpan,
     symbol_size: u16,
-    present: &[bool],
-    which: bool,
+    which: &[bool],
     bytes: &[u8],
     store: &dyn Store,
 ) -> Result<(), StoreError> {
     let size = usize::from(symbol_size);
     let mut first = 0;
-    for run in present.chunk_by(|a, b| a == b) {
+    for run in which.chunk_by(|a, b| a == b) {
         let end = first + run.len();
-        if run[0] == which {
+        if run[0] {
             let range = first * size..(end * size).min(span.len as usize);
             store.write(file_of(span), span.offset + range.start as u64, &[IoSlice::new(&bytes[range])])?;
         }

@@ -15,11 +15,12 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use blocks::Strays;
 pub use event::{ReceiverCounters, ReceiverError, ReceiverEvent, ReceiverSnapshot, ReceiverState};
 pub(crate) use job::shape;
 pub use job::{Job, JobDone, JobRunner};
 
-use self::image::{ImageState, MemoryLimits};
+use self::image::ImageState;
 use crate::layout::Layout;
 use crate::manifest::Manifest;
 use crate::store::Store;
@@ -57,8 +58,6 @@ pub struct ReceiverConfig {
     pub image: String,
     /// The client's host name.
     pub host: String,
-    /// Bytes of parity symbols kept at most.
-    pub parity_pool: usize,
     /// Bytes of blocks put together in memory before they are stored, as far as whole blocks fit;
     /// with 0, or when that is used up, symbols go to the store one by one.
     pub staging: usize,
@@ -183,8 +182,7 @@ impl Receiver {
         let Some(offer) = self.offer.take() else { return };
         if self.image.is_none() {
             let Ok(layout) = Layout::new(offer.geometry, offer.files.clone()) else { return };
-            let limits = MemoryLimits { parity: self.config.parity_pool, staging: self.config.staging };
-            let mut image = ImageState::new(layout, offer.manifest_root, limits);
+            let mut image = ImageState::new(layout, offer.manifest_root, self.config.staging);
             let fits = |r: &Resume| r.manifest.layout == image.layout && r.manifest.root().0 == offer.manifest_root;
             if let Some(resume) = resume.filter(fits) {
                 image.resume(resume.manifest, resume.held.into_iter());

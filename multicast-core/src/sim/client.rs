@@ -22,8 +22,8 @@ pub(super) struct Client {
     pub(super) store: Arc<SharedStore>,
     /// `None` while it is switched off.
     pub(super) receiver: Option<Receiver>,
-    /// Bytes of parity, and of blocks, that it keeps in memory.
-    pub(super) memory: (usize, usize),
+    /// Bytes of blocks that it keeps in memory.
+    pub(super) staging: usize,
     /// Neither hears nor speaks nor ticks, as a stopped process.
     pub(super) frozen: bool,
     /// Nothing reaches it and nothing leaves it.
@@ -50,7 +50,7 @@ impl Client {
             rng,
             store: Arc::new(SharedStore::new(Arc::clone(&source.image), &source.layout)),
             receiver: None,
-            memory: (usize::MAX, 0),
+            staging: 0,
             frozen: false,
             cut: false,
             version: None,
@@ -68,8 +68,7 @@ impl Client {
             client: self.id,
             image: String::new(),
             host: format!("machine-{}", self.id.0),
-            parity_pool: self.memory.0,
-            staging: self.memory.1,
+            staging: self.staging,
             wait_limit: None,
             deaf_limit: Duration::from_secs(60),
             seed: self.rng.u64(..),

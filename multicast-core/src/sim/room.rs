@@ -62,8 +62,6 @@ pub struct RoomConfig {
     pub adaptive: bool,
     /// Clients taken in at the same time.
     pub max_clients: Option<u32>,
-    /// Bytes of parity that a client keeps at most.
-    pub parity_pool: usize,
     /// Bytes of blocks that a client puts together in memory.
     pub staging: usize,
 }
@@ -86,7 +84,6 @@ impl RoomConfig {
             keep_open: false,
             adaptive: false,
             max_clients: None,
-            parity_pool: usize::MAX,
             staging: 4 * 1024 * 4,
         }
     }
@@ -155,7 +152,7 @@ impl Room {
     pub fn join_with(&mut self, link: LinkModel) -> usize {
         let number = self.clients.len();
         let mut client = Client::new(number as u64, link, &self.source, self.config.seed, self.now);
-        client.memory = (self.config.parity_pool, self.config.staging);
+        client.staging = self.config.staging;
         self.clients.push(client);
         self.restart(number);
         number

@@ -63,7 +63,6 @@ impl Harness {
             client: CLIENT,
             image: String::new(),
             host: "host".into(),
-            parity_pool: if setup & 2 == 0 { 1 << 10 } else { 3 * 8 },
             // None, or for a block or two.
             staging: if setup & 0x80 == 0 { 0 } else { 100 },
             wait_limit: (setup & 4 != 0).then_some(Duration::from_secs(30)),

@@ -112,7 +112,6 @@ fn receiver_config() -> ReceiverConfig {
         client: ClientId(1),
         image: String::new(),
         host: "host".into(),
-        parity_pool: 1 << 10,
         staging: 1 << 14,
         wait_limit: None,
         deaf_limit: Duration::from_secs(20),

@@ -43,7 +43,7 @@ impl Points {
         }
     }
 
-    /// Logarithm of `x >> m`, which scales the matrix' row or column of point `x`; only the rows or
+    /// Logarithm of `x >> m`, or 0, which scales the matrix' row or column of point `x`; only the rows or
     /// only the columns have one.
     pub(super) fn scale(&self, x: usize) -> i64 {
         match x >> self.chunk_log {
@@ -71,7 +71,7 @@ pub(super) fn factor(log: i64) -> u16 {
     log.rem_euclid(i64::from(GF_MODULUS)) as u16
 }
 
-/// Products of distances between points, for all points at once by Walsh transforms.
+/// Products of distances between points.
 #[derive(Default)]
 pub(super) struct Distances {
     /// Walsh transform of the logarithms of the points from 0 on.
@@ -80,32 +80,48 @@ pub(super) struct Distances {
 }
 
 impl Distances {
-    /// For every point below the next power of two above all of them: the logarithm of the product
-    /// of its distances to `over`, divided by that of its distances to `under`. A point's distance
-    /// to itself is left out.
-    pub(super) fn quotient(
-        &mut self,
-        over: impl Iterator<Item = usize> + Clone,
-        under: impl Iterator<Item = usize> + Clone,
-    ) -> &[i64] {
-        let last = over.clone().chain(under.clone()).max().unwrap_or(0);
+    /// At each point of both slices: the logarithm of the product of its distances to all points
+    /// `over`, divided by that of its distances to all points `under`. Its distance to itself is left
+    /// out.
+    pub(super) fn quotient(&mut self, over: &[usize], under: &[usize]) -> &[i64] {
+        let last = over.iter().chain(under).max().copied().unwrap_or(0);
         let count = (last + 1).next_power_of_two();
+        self.values.clear();
+        self.values.resize(count, 0);
+        let points = over.len() + under.len();
+        if points * points < count * count.ilog2() as usize {
+            self.sum(over, under);
+        } else {
+            self.convolve(over, under);
+        }
+        &self.values
+    }
+
+    /// For few points, and at these only.
+    fn sum(&mut self, over: &[usize], under: &[usize]) {
+        let logs = &tables::get_exp_log().log;
+        let total = |points: &[usize], x| points.iter().map(|y| i64::from(logs[x ^ y])).sum::<i64>();
+        for &x in over.iter().chain(under) {
+            self.values[x] = total(over, x) - total(under, x);
+        }
+    }
+
+    /// A sum over distances `x ^ y` is a convolution, which for all points together takes two
+    /// transforms.
+    fn convolve(&mut self, over: &[usize], under: &[usize]) {
+        let count = self.values.len();
         if self.logs.len() != count {
             self.logs.clear();
             self.logs.extend((0..count).map(log));
             walsh(&mut self.logs);
         }
-        // A sum of logarithms over distances x ^ y is a convolution.
-        self.values.clear();
-        self.values.resize(count, 0);
-        over.for_each(|point| self.values[point] += 1);
-        under.for_each(|point| self.values[point] -= 1);
+        over.iter().for_each(|&point| self.values[point] += 1);
+        under.iter().for_each(|&point| self.values[point] -= 1);
         walsh(&mut self.values);
         self.values.iter_mut().zip(&self.logs).for_each(|(value, log)| *value *= log);
         walsh(&mut self.values);
         let bits = count.ilog2();
         self.values.iter_mut().for_each(|value| *value >>= bits);
-        &self.values
     }
 }
 
@@ -128,15 +144,21 @@ fn walsh(values: &mut [i64]) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn distances_multiply_up() {
-        let (over, under) = ([5_usize, 9, 300], [0_usize, 7, 1000]);
+    fn check_quotient(over: &[usize], under: &[usize]) {
         let mut distances = Distances::default();
-        let quotient = distances.quotient(over.into_iter(), under.into_iter());
-        assert_eq!(quotient.len(), 1024);
-        for (x, &value) in quotient.iter().enumerate() {
-            let sum = |points: [usize; 3]| points.iter().filter(|&&y| y != x).map(|&y| log(x ^ y)).sum::<i64>();
-            assert_eq!(factor(value), factor(sum(over) - sum(under)), "point {x}");
+        let quotient = distances.quotient(over, under);
+        let sum = |points: &[usize], x| points.iter().filter(|&&y| y != x).map(|&y| log(x ^ y)).sum::<i64>();
+        for &x in over.iter().chain(under) {
+            assert_eq!(factor(quotient[x]), factor(sum(over, x) - sum(under, x)), "point {x}");
         }
+    }
+
+    #[test]
+    fn products_of_few_and_of_many_distances_are_right() {
+        check_quotient(&[5, 9, 300], &[0, 7, 1000]);
+        let points: Vec<usize> = (0..400).map(|i| i * 5 % 1024).collect();
+        check_quotient(&points[..200], &points[200..]);
+        // The largest sums that a code can ask for.
+        check_quotient(&(65_000..65_536).collect::<Vec<_>>(), &(0..700).collect::<Vec<_>>());
     }
 }

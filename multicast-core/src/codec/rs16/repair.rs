@@ -53,12 +53,18 @@ impl Repair {
         let (coset_log, cosets) = choose_cosets(&damaged);
         let pieces = rows::pieces(damaged.size);
         self.work.resize((1 + cosets.len()) * (pieces << coset_log), [0; 64]);
-        let step =
-            Step { engine: &self.engine, coset_log, pieces, points: damaged.points, size: damaged.size, cosets: &cosets };
+        let step = Step {
+            engine: &self.engine,
+            coset_log,
+            pieces,
+            points: damaged.points,
+            size: damaged.size,
+            cosets: &cosets,
+        };
         let (scratch, sums) = self.work.split_at_mut(pieces << coset_log);
         step.parity_of_present(&damaged, scratch, sums);
-        let used = cosets.iter().flat_map(|coset| coset.parity).map(|&(point, _)| point);
-        let quotient = self.distances.quotient(damaged.missing.iter().copied(), used);
+        let used: Vec<usize> = cosets.iter().flat_map(|coset| coset.parity).map(|&(point, _)| point).collect();
+        let quotient = self.distances.quotient(damaged.missing, &used);
         step.syndromes(sums, quotient);
         step.solve(damaged, scratch, sums, quotient);
     }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use bytes::Bytes;
 use multicast_core::codec::{CodeShape, CodecId};
 use multicast_core::layout::{BlockSource, DEFAULT_SYMBOL_SIZE, FileEntry, Geometry, Layout};
 use multicast_core::manifest::{Hash, Manifest};
@@ -34,14 +35,38 @@ pub fn noise(len: usize) -> Vec<u8> {
 pub fn coded_block(codec: CodecId) -> (CodeShape, Vec<u8>, Vec<u8>) {
     let (source, parity) = match codec {
         CodecId::ReedSolomon8 => (127, 128),
-        CodecId::ReedSolomon16 => (1024, 512),
+        CodecId::ReedSolomon16 => (1024, 1024),
     };
     let shape = CodeShape { source, parity, symbol_size: DEFAULT_SYMBOL_SIZE };
-    let size = usize::from(DEFAULT_SYMBOL_SIZE);
-    let block = noise(usize::from(source) * size);
-    let mut repair = vec![0; usize::from(parity) * size];
-    codec.coder().encode(shape, &block, &mut repair).expect("the usual shapes");
+    let (block, repair) = coded(codec, shape);
     (shape, block, repair)
+}
+
+/// Bytes of a block of `shape`, and its parity by `codec`.
+pub fn coded(codec: CodecId, shape: CodeShape) -> (Vec<u8>, Vec<u8>) {
+    let size = usize::from(shape.symbol_size);
+    let block = noise(usize::from(shape.source) * size);
+    let mut repair = vec![0; usize::from(shape.parity) * size];
+    codec.coder().encode(shape, &block, &mut repair).expect("the usual shapes");
+    (block, repair)
+}
+
+/// What independent loss leaves of a block: which source symbols are there, all but `lost`, and just as
+/// many parity symbols, the first ones of `repair` less what was lost of these at the same rate.
+pub fn lose(shape: CodeShape, repair: &[u8], lost: usize) -> (Vec<bool>, Vec<(SymbolIndex, Bytes)>) {
+    let (k, size) = (usize::from(shape.source), usize::from(shape.symbol_size));
+    let mut random = fastrand::Rng::with_seed(lost as u64);
+    let mut present = vec![true; k];
+    random.choose_multiple(0..k, lost).into_iter().for_each(|symbol| present[symbol] = false);
+    let left = repair.len() / size;
+    let mut parity = Vec::with_capacity(lost);
+    for (i, bytes) in repair.chunks(size).enumerate() {
+        let needed = lost - parity.len();
+        if needed > 0 && (needed >= left - i || random.usize(..k) >= lost) {
+            parity.push((SymbolIndex((k + i) as u16), Bytes::copy_from_slice(bytes)));
+        }
+    }
+    (present, parity)
 }
 
 /// A session of `clients` clients and an image of `size` bytes, without a limit of rate; nobody has joined yet.

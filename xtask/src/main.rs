@@ -2,6 +2,7 @@
 //! the lab of network namespaces (`cargo xtask lab`).
 
 mod binaries;
+mod compare;
 mod demo;
 mod events;
 mod files;
@@ -26,6 +27,8 @@ enum Task {
     Demo(demo::Arguments),
     /// The real binaries in a network of namespaces with loss, caps, cuts and kills (needs root)
     Lab(lab::Arguments),
+    /// The same task by us, uftp, udpcast, unicast HTTP and the physical limit, as a table (needs root)
+    Compare(compare::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let done = interrupt::catch().and_then(|()| match arguments.task {
         Task::Demo(arguments) => demo::run(&arguments).map(|()| true),
         Task::Lab(arguments) => lab::run(&arguments),
+        Task::Compare(arguments) => compare::run(&arguments),
     });
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use benches::{BATCH, noise};
+use benches::BATCH;
 use multicast_core::layout::DEFAULT_SYMBOL_SIZE;
 use multicast_core::net::{self, Interface};
 use nix::sys::socket::setsockopt;
@@ -18,8 +18,8 @@ use socket2::{Domain, Socket, Type};
 type Error = Box<dyn std::error::Error>;
 
 const GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 194, 255, 9), 63_999);
-/// What is sent, again and again: larger than a core's cache, as an image is.
-const IMAGE: usize = 16 << 20;
+/// What is sent, again and again: larger than any cache, as an image is.
+const IMAGE: usize = 128 << 20;
 /// Bytes that wait for a receiver that is not scheduled.
 const RECEIVE_BUFFER: usize = 64 << 20;
 /// A datagram shorter than any symbol says that this was all; one of them will arrive.
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 
 fn send(interface: &str, bytes: &str) -> Result<(), Error> {
     let mut left: usize = bytes.parse()?;
-    let image = noise(IMAGE);
+    let image = vec![1; IMAGE];
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
     socket.set_multicast_if_v4(&address(&net::choose(Some(interface))?)?)?;
     socket.set_multicast_loop_v4(false)?;

@@ -173,6 +173,10 @@ impl Lab {
     fn missing(&self, need: &Need) -> Option<String> {
         match *need {
             Need::Program(name) => tools::find(name).is_none().then(|| format!("{name} is not installed")),
+            Need::Architecture(name) => {
+                let here = std::env::consts::ARCH;
+                (here != name).then(|| format!("the processor is {here}, not {name}"))
+            }
             Need::Space(bytes) => {
                 let free = free_bytes(self.folder.path());
                 (free < bytes).then(|| {

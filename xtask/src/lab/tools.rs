@@ -31,7 +31,7 @@ pub(super) const SCENARIOS: [Tool; 4] = [
     Tool { program: "mount", package: "mount", essential: true },
     Tool { program: "wimlib-imagex", package: "wimtools", essential: false },
     Tool { program: "diff", package: "diffutils", essential: false },
-    Tool { program: "valgrind", package: "valgrind", essential: false },
+    crate::instructions::VALGRIND,
 ];
 
 /// `PATH`, and the system folders that `su` and `sudo` leave out of it on some machines.

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use super::Row;
@@ -34,6 +34,8 @@ pub(super) const ROWS: [Row; 2] = [
 
 /// %.
 const TOLERANCE: f64 = 2.0;
+/// Part of what was sent that the sink may not have seen: heartbeats.
+const MISSED: f64 = 0.001;
 /// The session begins so long after the client has come: time to stop it.
 const WAIT: Duration = Duration::from_secs(3);
 const GROUP: &str = "239.194.253.1";
@@ -96,6 +98,10 @@ fn measure(bench: &Bench<'_>, rate: u64, mib: u64) -> Result<events::Evenness> {
     let stream = Duration::from_secs_f64(setting.bytes as f64 * 8.0 / rate as f64);
     process::wait_for_success([&mut sink], WAIT + stream * 3 + Duration::from_secs(10))?;
     let evenness = events::evenness(&sink.events()).context("the sink told nothing")?;
+    let missed = 1.0 - evenness.bytes / net.counters()?.sent_bytes as f64;
+    if missed > MISSED {
+        bail!("the sink missed {:.1} % of the stream", missed * 100.0);
+    }
     drop(client);
     if !bench.lab.keep {
         let _ = std::fs::remove_dir_all(&folder);

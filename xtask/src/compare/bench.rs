@@ -57,10 +57,12 @@ impl<'a> Bench<'a> {
             interrupt::check()?;
             let result = result.map_err(|error| format!("{error:#}"));
             match &result {
-                Ok(measured) => eprintln!(
-                    "    {:<8} {:.2} s, {:.1} MB/s, wire/image {:.3}",
-                    tool.name, measured.seconds, measured.goodput, measured.wire
-                ),
+                Ok(m) => {
+                    let lost =
+                        if m.arrived < 1.0 { format!(", {:.3} of it arrived", m.arrived) } else { String::new() };
+                    let Measured { seconds, goodput, wire, .. } = m;
+                    eprintln!("    {:<8} {seconds:.2} s, {goodput:.1} MB/s, wire/image {wire:.3}{lost}", tool.name);
+                }
                 Err(words) => eprintln!("    {:<8} {words}", tool.name),
             }
             results.push((tool.name, result));

@@ -8,7 +8,7 @@ mod race;
 mod rows;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -59,21 +59,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let lab = Lab::prepare("compare", &peers::PROGRAMS, arguments.release_dir.as_deref(), arguments.keep)?;
     let bench = Bench::new(&lab, arguments.quick, &arguments.tool)?;
     let mut lines = Vec::new();
-    for row in chosen {
-        eprintln!("{}", row.name);
-        let found = (row.run)(&bench, row);
-        interrupt::check()?;
-        lines.extend(found.with_context(|| format!("row {} cannot be measured", row.name))?);
-        // After each row, so that a run that is ended early leaves what it has.
-        if let Some(path) = &arguments.json {
-            table::write_json(&lines, path)?;
-        }
-    }
+    // Of a run that is ended early what it has is shown, too.
+    let done = chosen.into_iter().try_for_each(|row| measure(&bench, row, &mut lines, arguments.json.as_deref()));
     print!("{}", table::markdown(&lines));
     if arguments.keep {
         eprintln!("kept: {}", lab.folder.keep().display());
     }
-    Ok(lines.iter().all(Line::ours_delivered))
+    done.map(|()| lines.iter().all(Line::ours_delivered))
+}
+
+fn measure(bench: &Bench<'_>, row: &Row, lines: &mut Vec<Line>, json: Option<&Path>) -> Result<()> {
+    eprintln!("{}", row.name);
+    let found = (row.run)(bench, row);
+    interrupt::check()?;
+    lines.extend(found.with_context(|| format!("row {} cannot be measured", row.name))?);
+    json.map_or(Ok(()), |path| table::write_json(lines, path))
 }
 
 fn print_again(files: &[PathBuf]) -> Result<()> {

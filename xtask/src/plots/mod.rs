@@ -77,7 +77,11 @@ fn sent_over_loss(rooms: &[Room]) -> Chart {
     let mut series = Vec::new();
     for (colour, clients) in sizes.into_iter().enumerate() {
         let here = || rooms.iter().filter(move |room| room.clients == clients);
-        let name = if clients == 1 { "1 client".to_owned() } else { format!("{clients} clients") };
+        let name = match clients {
+            1 => "1 client".to_owned(),
+            2..1000 => format!("{clients} clients"),
+            _ => format!("{},{:03} clients", clients / 1000, clients % 1000),
+        };
         series.push(Series { name, colour, mark: Mark::Line, points: here().map(|r| (r.loss, r.bound)).collect() });
         let points = here().map(|room| (room.loss, room.sent)).collect();
         series.push(Series { name: String::new(), colour, mark: Mark::Dots, points });

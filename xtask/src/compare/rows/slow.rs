@@ -1,5 +1,7 @@
 //! Clients that are slower than the session.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::Row;
@@ -24,10 +26,12 @@ pub(super) const ROWS: [Row; 2] = [
 ];
 
 const SLOW: u64 = 20_000_000;
+/// Twice what the slow port takes for the image.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn one(bench: &Bench<'_>, row: &Row) -> Result<Vec<Line>> {
     let tools = [&OURS, &UFTP, &UDPCAST, &HTTP];
-    let without = Setting::capped(8, bench.mib(64));
+    let without = Setting { limit: PATIENCE, ..Setting::capped(8, bench.mib(64)) };
     let with = Setting { ports: vec![(0, SLOW)], ..without.clone() };
     let without = bench.race(&without, &tools)?;
     let with = bench.race(&with, &tools)?;
@@ -48,7 +52,7 @@ fn ten(bench: &Bench<'_>, row: &Row) -> Result<Vec<Line>> {
     let session = setting.rate.unwrap_or(u64::MAX);
     let mut random = fastrand::Rng::with_seed(1);
     let ports: Vec<_> = (0..TEN).map(|i| (i, random.u64(20..=200) * 1_000_000)).collect();
-    let setting = Setting { ports: ports.clone(), ..setting };
+    let setting = Setting { ports: ports.clone(), limit: PATIENCE, ..setting };
     let field = bench.race(&setting, &[&OURS, &UFTP, &UDPCAST, &HTTP])?;
     let own_time = |i: usize| setting.bytes as f64 * 8.0 / ports[i].1.min(session) as f64;
     let beside_own = |m: &Measured| {

@@ -1,4 +1,4 @@
-//! What the benches share: an image in its usual cut, and sessions of many clients.
+//! What the benches share: an image in its usual cut, sessions of many clients, and a client's stream.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -8,15 +8,19 @@ use multicast_core::codec::{CodeShape, CodecId};
 use multicast_core::layout::{BlockSource, DEFAULT_SYMBOL_SIZE, FileEntry, Geometry, Layout};
 use multicast_core::manifest::{Hash, Manifest};
 use multicast_core::pace::Rate;
+use multicast_core::receiver::{Receiver, ReceiverConfig};
 use multicast_core::sender::{Sender, SenderConfig, StartPolicy, Transmit};
-use multicast_core::types::{BlockIndex, ClientId, Instant, Sequence, SessionId, SymbolIndex};
-use multicast_core::wire::{Join, Packet, Report, RunEncoder, Symbol};
+use multicast_core::types::{BlockIndex, ClientId, Instant, Sequence, SessionId, Slot, SymbolIndex};
+use multicast_core::wire::{Join, Offer, Packet, Report, RunEncoder, SYMBOL_HEADER_LEN, Symbol};
 
 /// The session of all benches.
 pub const SESSION: SessionId = SessionId(7);
 
 /// Symbols that one send or receive call moves at most.
 pub const BATCH: u16 = 44;
+
+/// Bytes of a symbol's datagram.
+pub const SEGMENT: usize = SYMBOL_HEADER_LEN + DEFAULT_SYMBOL_SIZE as usize;
 
 /// The cut of an image of `size` bytes, as a server makes it.
 pub fn layout(size: u64) -> Layout {
@@ -160,6 +164,50 @@ pub fn image(size: u64) -> (Manifest, Vec<u8>) {
     let images = spans.filter(|span| span.source != BlockSource::Manifest);
     let hashes = images.map(|span| Hash::of(&bytes[span.offset as usize..][..span.len as usize])).collect();
     (Manifest { layout, hashes }, bytes)
+}
+
+/// A receiver that has accepted the offer of `manifest`.
+pub fn receiver(manifest: &Manifest) -> Receiver {
+    let config = ReceiverConfig {
+        client: ClientId(1),
+        image: String::new(),
+        host: "host".into(),
+        staging: 16 << 20,
+        wait_limit: None,
+        deaf_limit: Duration::from_secs(60),
+        seed: 1,
+    };
+    let mut receiver = Receiver::new(config, Instant::ZERO);
+    let offer = Offer {
+        session: SESSION,
+        client: ClientId(1),
+        slot: Slot(0),
+        group: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 192, 1, 1)), 63000),
+        source: None,
+        source_specific: false,
+        geometry: *manifest.layout.geometry(),
+        silence_ms: 10_000,
+        manifest_root: manifest.root().0,
+        image: "image".into(),
+        files: manifest.layout.files().to_vec(),
+    };
+    let mut datagram = Vec::new();
+    offer.encode(&mut datagram);
+    receiver.handle_datagram(Instant::ZERO, &datagram);
+    receiver.accept(Instant::ZERO, None);
+    receiver
+}
+
+/// The whole stream without loss: what each receive call returns.
+pub fn stream(manifest: &Manifest, bytes: &[u8]) -> Vec<Vec<u8>> {
+    let (layout, encoded) = (&manifest.layout, manifest.encode());
+    let mut sequence = Sequence(0);
+    let spans = (0..layout.blocks()).filter_map(|block| layout.block(BlockIndex(block)));
+    let calls = spans.flat_map(|span| {
+        let source = if span.source == BlockSource::Manifest { &encoded[..] } else { bytes };
+        buffers(span.block, &source[span.offset as usize..][..span.len as usize], &mut sequence)
+    });
+    calls.collect()
 }
 
 /// The source symbols of block `block` as receive calls return them: buffers of up to [`BATCH`] datagrams.

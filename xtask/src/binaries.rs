@@ -1,4 +1,4 @@
-//! The two programs under test.
+//! The two programs under test, and the helpers that measure beside them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -36,20 +36,37 @@ impl Binaries {
     }
 
     fn build() -> Result<Self> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let build = Command::new(cargo)
-            .args(["build", "--release", "--package", "mcast-server", "--package", "mcast-client"])
-            .arg("--message-format=json-render-diagnostics")
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .context("cannot run cargo")?;
-        if !build.status.success() {
-            bail!("cargo build ended with {}", build.status);
-        }
-        let messages = String::from_utf8_lossy(&build.stdout);
+        let messages = cargo_build(&["--package", "mcast-server", "--package", "mcast-client"])?;
         Ok(Self { server: built(&messages, "mcast-server")?, client: built(&messages, "mcast-client")? })
     }
+}
+
+/// The path of a helper, a binary of the package `benches`: in the folder given, else freshly built.
+pub(crate) fn helper(release_dir: Option<&Path>, name: &str) -> Result<PathBuf> {
+    let Some(folder) = release_dir else {
+        return built(&cargo_build(&["--package", "benches", "--bin", name])?, name);
+    };
+    let path = folder.canonicalize().with_context(|| format!("cannot open folder {}", folder.display()))?.join(name);
+    if !path.is_file() {
+        bail!("{} does not exist: cargo build --release --workspace makes it", path.display());
+    }
+    Ok(path)
+}
+
+/// Builds by cargo; its messages.
+fn cargo_build(what: &[&str]) -> Result<String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let build = Command::new(cargo)
+        .args(["build", "--release", "--message-format=json-render-diagnostics"])
+        .args(what)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    if !build.status.success() {
+        bail!("cargo build ended with {}", build.status);
+    }
+    Ok(String::from_utf8_lossy(&build.stdout).into_owned())
 }
 
 /// The path of binary `name` in cargo's messages: right with any target folder and target.

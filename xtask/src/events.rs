@@ -1,4 +1,4 @@
-//! What we read in the programs' NDJSON: the only place that knows names of events and fields.
+//! What we read in the programs' and helpers' NDJSON: the only place that knows names of events and fields.
 
 use std::path::Path;
 
@@ -27,6 +27,38 @@ pub(crate) fn fraction_done(events: &[Value]) -> Option<f64> {
 /// Blocks that a client still held from an earlier run when it started.
 pub(crate) fn kept_blocks(events: &[Value]) -> Option<u64> {
     events.iter().find_map(|event| number(event, &["kept_blocks", "blocks_kept"])).map(|blocks| blocks as u64)
+}
+
+/// Whether a client has been taken into a session.
+pub(crate) fn has_joined(events: &[Value]) -> bool {
+    last(events, "joined").is_some()
+}
+
+/// Bytes that a receiver of the limit counted, and the seconds from the first to the last of them.
+pub(crate) fn counted(events: &[Value]) -> Option<(f64, f64)> {
+    events.iter().find_map(|event| Some((number(event, &["bytes"])?, number(event, &["seconds"])?)))
+}
+
+/// What a sink tells of a stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Evenness {
+    /// Bytes on the wire.
+    pub(crate) bytes: f64,
+    /// From the first to the last of them.
+    pub(crate) seconds: f64,
+    /// Bits per second in the slowest 100 ms.
+    pub(crate) slowest: f64,
+    /// The same in the fastest.
+    pub(crate) fastest: f64,
+}
+
+/// What a sink told.
+pub(crate) fn evenness(events: &[Value]) -> Option<Evenness> {
+    events.iter().find_map(|event| {
+        let of = |key| number(event, &[key]);
+        let (slowest, fastest) = (of("slowest")?, of("fastest")?);
+        Some(Evenness { bytes: of("bytes")?, seconds: of("seconds")?, slowest, fastest })
+    })
 }
 
 /// The text of the last error event.

@@ -1,12 +1,16 @@
-//! What a developer runs beside `cargo test`: the demonstration on loopback (`cargo demo`) and
-//! the lab of network namespaces (`cargo xtask lab`).
+//! What a developer runs beside `cargo test`: the demonstration on loopback (`cargo demo`), the lab
+//! of network namespaces (`cargo xtask lab`), and what is measured: beside other tools (`compare`),
+//! in instructions (`instructions`), as pictures (`plots`).
 
 mod binaries;
+mod compare;
 mod demo;
 mod events;
 mod files;
+mod instructions;
 mod interrupt;
 mod lab;
+mod plots;
 mod process;
 
 use std::process::ExitCode;
@@ -26,6 +30,12 @@ enum Task {
     Demo(demo::Arguments),
     /// The real binaries in a network of namespaces with loss, caps, cuts and kills (needs root)
     Lab(lab::Arguments),
+    /// The same task by us, uftp, udpcast, unicast HTTP and the physical limit, as a table (needs root)
+    Compare(compare::Arguments),
+    /// Instructions of the hot paths beside their committed baselines (needs valgrind)
+    Instructions(instructions::Arguments),
+    /// The pictures of docs/performance.md
+    Plots(plots::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +43,9 @@ fn main() -> ExitCode {
     let done = interrupt::catch().and_then(|()| match arguments.task {
         Task::Demo(arguments) => demo::run(&arguments).map(|()| true),
         Task::Lab(arguments) => lab::run(&arguments),
+        Task::Compare(arguments) => compare::run(&arguments),
+        Task::Instructions(arguments) => instructions::run(&arguments),
+        Task::Plots(arguments) => plots::run(&arguments).map(|()| true),
     });
     match done {
         Ok(true) => ExitCode::SUCCESS,

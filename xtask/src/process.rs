@@ -7,7 +7,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::time::{TimeVal, TimeValLike};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -18,8 +20,6 @@ use crate::{events, interrupt};
 const TICK: Duration = Duration::from_millis(5);
 /// How often its memory is read.
 const MEMORY_TICK: Duration = Duration::from_millis(50);
-/// User and kernel time in `/proc` count in this unit on every Linux (USER_HZ).
-const CLOCK_TICK: Duration = Duration::from_millis(10);
 
 /// A running or ended process; dropped, it is killed if it still runs.
 pub(crate) struct Running {
@@ -48,7 +48,7 @@ pub(crate) struct Ended {
     pub(crate) at: Instant,
     /// Its exit code or signal.
     pub(crate) status: ExitStatus,
-    /// User and kernel time of all its threads.
+    /// User and kernel time of all its threads, and of the children it waited for.
     pub(crate) cpu: Duration,
 }
 
@@ -135,7 +135,7 @@ impl Running {
     pub(crate) fn poll(&mut self) -> Result<Option<Ended>> {
         if self.ended.is_none() {
             self.read_memory();
-            // Not reaped yet: a zombie still tells how much processor time it took.
+            // Not reaped yet: what reaping adds to our children's processor time is its own.
             let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
             let state =
                 waitid(Id::Pid(self.pid()), flags).with_context(|| format!("cannot wait for {}", self.label))?;
@@ -192,8 +192,9 @@ impl Running {
         let at = Instant::now();
         let wait = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
         waitid(Id::Pid(self.pid()), wait).with_context(|| format!("cannot wait for {}", self.label))?;
-        let cpu = processor_time(self.child.id());
+        let before = children_time()?;
         let status = self.child.wait().with_context(|| format!("cannot wait for {}", self.label))?;
+        let cpu = children_time()?.saturating_sub(before);
         self.ended = Some(Ended { at, status, cpu });
         Ok(())
     }
@@ -278,17 +279,11 @@ pub(crate) fn wait_for_success_and_watch<'a>(
     }
 }
 
-/// User and kernel time of all threads of a process or zombie.
-fn processor_time(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    parse_processor_ticks(&stat).map_or(Duration::ZERO, |ticks| CLOCK_TICK * ticks)
-}
-
-/// Fields 14 and 15 of proc_pid_stat(5), counted after the name, which may hold anything.
-fn parse_processor_ticks(stat: &str) -> Option<u32> {
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let mut next = || fields.next()?.parse::<u32>().ok();
-    Some(next()? + next()?)
+/// User and kernel time of all children that were waited for, to the microsecond.
+fn children_time() -> Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("cannot read the children's processor time")?;
+    let micros = |time: TimeVal| Duration::from_micros(time.num_microseconds().unsigned_abs());
+    Ok(micros(usage.user_time()) + micros(usage.system_time()))
 }
 
 fn parse_memory(status: &str) -> Memory {
@@ -304,13 +299,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processor_time_is_found_behind_a_name_with_blanks_and_brackets() {
-        let stat = "7 (a) b ) S 1 7 7 0 -1 4194304 10 0 0 0 120 30 5 6 20 0 1 0";
-        assert_eq!(parse_processor_ticks(stat), Some(150));
-        assert_eq!(parse_processor_ticks(""), None);
-    }
-
-    #[test]
     fn memory_is_read_in_bytes() {
         let status = "Name:\tx\nVmHWM:\t    2048 kB\nRssAnon:\t     100 kB\n";
         assert_eq!(parse_memory(status), Memory { resident: 2 << 20, anonymous: 100 << 10 });
@@ -324,6 +312,16 @@ mod tests {
         let mut running = Running::start("client-1", &mut command, folder.path()).unwrap();
         let error = wait_for_success([&mut running], Duration::from_secs(10)).unwrap_err().to_string();
         assert_eq!(error, "client-1 ended with exit status: 3: error: no such thing");
+    }
+
+    #[test]
+    fn the_processor_time_of_a_process_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"]);
+        let mut running = Running::start("busy", &mut command, folder.path()).unwrap();
+        wait_for([&mut running], Duration::from_secs(60)).unwrap();
+        assert!(running.poll().unwrap().unwrap().cpu > Duration::from_millis(1));
     }
 
     #[test]

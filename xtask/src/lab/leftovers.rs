@@ -26,7 +26,7 @@ pub(super) fn remove(bases: &[PathBuf]) -> Result<()> {
         let name = line.split_whitespace().next().unwrap_or_default();
         if owner_of_namespace(name).is_some_and(is_dead) {
             remove_namespace(name)?;
-            println!("removed namespace {name} of a run that was killed");
+            eprintln!("removed namespace {name} of a run that was killed");
         }
     }
     for base in bases {
@@ -34,7 +34,7 @@ pub(super) fn remove(bases: &[PathBuf]) -> Result<()> {
         for entry in base.read_dir().into_iter().flatten().flatten() {
             if entry.file_name().to_str().and_then(owner_of_folder).is_some_and(is_dead) {
                 remove_folder(&entry.path())?;
-                println!("removed folder {} of a run that was killed", entry.path().display());
+                eprintln!("removed folder {} of a run that was killed", entry.path().display());
             }
         }
     }

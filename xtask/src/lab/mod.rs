@@ -3,10 +3,10 @@
 
 mod findings;
 mod leftovers;
-mod net;
+pub(crate) mod net;
 mod run;
 mod scenarios;
-mod tools;
+pub(crate) mod tools;
 
 use std::cell::Cell;
 use std::io::{IsTerminal, Write};
@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use crate::binaries::Binaries;
+use crate::binaries::{self, Binaries};
 use crate::interrupt;
 use findings::{Findings, Outcome, Verdict};
 use scenarios::{Need, Scenario};
+use tools::Tool;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -49,15 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         }
         return Ok(true);
     }
-    if !nix::unistd::geteuid().is_root() {
-        bail!(
-            "the lab makes network namespaces and needs root; build first, then run it as root: \
-             cargo build --release --workspace && sudo target/release/xtask lab --release-dir target/release"
-        );
-    }
-    tools::install_missing()?;
-    leftovers::remove(&work_bases())?;
-    let lab = Lab::new(Binaries::find_or_build(arguments.release_dir.as_deref())?, arguments.keep)?;
+    let lab = Lab::prepare("lab", &tools::SCENARIOS, arguments.release_dir.as_deref(), arguments.keep)?;
 
     let outcomes = lab.run_all(&chosen);
     let lasting = if arguments.keep { Some(lab.folder.keep()) } else { None };
@@ -73,28 +66,47 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     Ok(outcomes.iter().all(|outcome| outcome.verdict != Verdict::Failed))
 }
 
-/// What the scenarios share.
-struct Lab {
-    binaries: Binaries,
-    folder: TempDir,
-    keep: bool,
+/// What scenarios share.
+pub(crate) struct Lab {
+    pub(crate) binaries: Binaries,
+    /// Where the programs come from, if they were not built now.
+    release_dir: Option<PathBuf>,
+    pub(crate) folder: TempDir,
+    pub(crate) keep: bool,
     rooms: Cell<u32>,
     clean_time: Cell<Option<Duration>>,
 }
 
 impl Lab {
-    fn new(binaries: Binaries, keep: bool) -> Result<Self> {
+    /// A lab for the task of this name: installs what is missing, removes what a killed run left,
+    /// and finds the programs.
+    pub(crate) fn prepare(task: &str, needs: &[Tool], release_dir: Option<&Path>, keep: bool) -> Result<Self> {
+        if !nix::unistd::geteuid().is_root() {
+            bail!(
+                "this makes network namespaces and needs root; build first, then run it as root: \
+                 cargo build --release --workspace && sudo target/release/xtask {task} --release-dir target/release"
+            );
+        }
+        tools::install_missing(&tools::NETWORK.iter().chain(needs).collect::<Vec<_>>())?;
+        leftovers::remove(&work_bases())?;
+        let binaries = Binaries::find_or_build(release_dir)?;
         let base = work_base();
         let prefix = if keep { leftovers::KEPT_FOLDER.to_owned() } else { leftovers::folder_prefix() };
         let folder = tempfile::Builder::new()
             .prefix(&prefix)
             .tempdir_in(&base)
             .with_context(|| format!("cannot make a folder in {}", base.display()))?;
-        Ok(Self { binaries, folder, keep, rooms: Cell::new(0), clean_time: Cell::new(None) })
+        let release_dir = release_dir.map(Into::into);
+        Ok(Self { binaries, release_dir, folder, keep, rooms: Cell::new(0), clean_time: Cell::new(None) })
+    }
+
+    /// The path of a helper of the package `benches`.
+    pub(crate) fn helper(&self, name: &str) -> Result<PathBuf> {
+        binaries::helper(self.release_dir.as_deref(), name)
     }
 
     /// A new empty folder for what one room writes, and the room's number.
-    fn new_folder(&self) -> Result<(PathBuf, u32)> {
+    pub(crate) fn new_folder(&self) -> Result<(PathBuf, u32)> {
         let number = self.rooms.get() + 1;
         self.rooms.set(number);
         let folder = self.folder.path().join(format!("room-{number}"));
@@ -103,7 +115,7 @@ impl Lab {
     }
 
     /// A new empty folder for an image that a scenario makes itself; gone when dropped.
-    fn new_image_folder(&self) -> Result<TempDir> {
+    pub(crate) fn new_image_folder(&self) -> Result<TempDir> {
         let folder = tempfile::Builder::new().prefix("image-").tempdir_in(self.folder.path());
         folder.with_context(|| format!("cannot make a folder in {}", self.folder.path().display()))
     }
@@ -161,6 +173,10 @@ impl Lab {
     fn missing(&self, need: &Need) -> Option<String> {
         match *need {
             Need::Program(name) => tools::find(name).is_none().then(|| format!("{name} is not installed")),
+            Need::Architecture(name) => {
+                let here = std::env::consts::ARCH;
+                (here != name).then(|| format!("the processor is {here}, not {name}"))
+            }
             Need::Space(bytes) => {
                 let free = free_bytes(self.folder.path());
                 (free < bytes).then(|| {

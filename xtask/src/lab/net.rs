@@ -18,14 +18,14 @@ use serde_json::Value;
 use super::tools::{self, run, tool};
 
 /// The sender's address; hosts share 10.77.0.0/16.
-pub(super) const SENDER: &str = "10.77.0.1";
+pub(crate) const SENDER: &str = "10.77.0.1";
 /// Receivers that fit below the last octet's end.
 const MOST_RECEIVERS: usize = 200;
 /// How all our namespaces' names begin; our process id, `x` and the network's number follow.
-pub(super) const PREFIX: &str = "mcl";
+pub(crate) const PREFIX: &str = "mcl";
 
 /// The network.
-pub(super) struct Network {
+pub(crate) struct Network {
     /// What its namespaces' names begin with: no two networks share it.
     tag: String,
     receivers: usize,
@@ -33,18 +33,18 @@ pub(super) struct Network {
 
 /// Frames at the sender's interface since it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Counters {
+pub(crate) struct Counters {
     /// Bytes sent, Ethernet headers included.
-    pub(super) sent_bytes: u64,
+    pub(crate) sent_bytes: u64,
     /// Packets received.
-    pub(super) received_packets: u64,
+    pub(crate) received_packets: u64,
 }
 
 impl Network {
     /// A switch, a sender and `receivers` receivers, without loss or limits.
     ///
     /// `number` tells the networks of this process apart.
-    pub(super) fn new(number: u32, receivers: usize) -> Result<Self> {
+    pub(crate) fn new(number: u32, receivers: usize) -> Result<Self> {
         if receivers > MOST_RECEIVERS {
             bail!("{receivers} receivers wanted, the network's addresses end at {MOST_RECEIVERS}");
         }
@@ -80,50 +80,50 @@ impl Network {
     }
 
     /// The address of receiver `i`.
-    pub(super) fn receiver_address(&self, i: usize) -> String {
+    pub(crate) fn receiver_address(&self, i: usize) -> String {
         format!("10.77.0.{}", i + 11)
     }
 
     /// A call of a program in the sender's namespace.
-    pub(super) fn in_sender(&self, program: &Path) -> Command {
+    pub(crate) fn in_sender(&self, program: &Path) -> Command {
         in_namespace(&self.sender(), program)
     }
 
     /// A call of a program in the namespace of receiver `i`.
-    pub(super) fn in_receiver(&self, i: usize, program: &Path) -> Command {
+    pub(crate) fn in_receiver(&self, i: usize, program: &Path) -> Command {
         in_namespace(&self.receiver(i), program)
     }
 
     /// Lets the sender's link carry at most `rate` (in tc's words: `200mbit`).
-    pub(super) fn cap_sender(&self, rate: &str) -> Result<()> {
+    pub(crate) fn cap_sender(&self, rate: &str) -> Result<()> {
         self.cut_super_packets()?;
         limit_rate(&self.sender(), "eth0", rate, "64k")
     }
 
     /// Lets the switch's port to receiver `i` carry at most `rate`: a slow client.
-    pub(super) fn cap_receiver(&self, i: usize, rate: &str) -> Result<()> {
+    pub(crate) fn cap_receiver(&self, i: usize, rate: &str) -> Result<()> {
         self.cut_super_packets()?;
         limit_rate(&self.switch(), &port(i), rate, "32k")
     }
 
-    /// Drops `share` (0 to 1) of the datagrams that arrive at receiver `i`, each by its own dice.
-    pub(super) fn lose_at_receiver(&self, i: usize, share: f64) -> Result<()> {
+    /// Drops `share` (0 to 1) of the datagrams and TCP segments that arrive at receiver `i`, each by its own dice.
+    pub(crate) fn lose_at_receiver(&self, i: usize, share: f64) -> Result<()> {
         self.cut_super_packets()?;
         drop_arriving(&self.receiver(i), share)
     }
 
     /// Drops `share` (0 to 1) of the datagrams that arrive at the sender.
-    pub(super) fn lose_feedback(&self, share: f64) -> Result<()> {
+    pub(crate) fn lose_feedback(&self, share: f64) -> Result<()> {
         drop_arriving(&self.sender(), share)
     }
 
     /// Connects or cuts the link of receiver `i`.
-    pub(super) fn set_link(&self, i: usize, up: bool) -> Result<()> {
+    pub(crate) fn set_link(&self, i: usize, up: bool) -> Result<()> {
         self.ip(&self.switch(), &format!("link set {} {}", port(i), if up { "up" } else { "down" }))
     }
 
     /// Gives the sender a second interface, `eth1`, on the same switch.
-    pub(super) fn add_second_interface(&self, address: &str) -> Result<()> {
+    pub(crate) fn add_second_interface(&self, address: &str) -> Result<()> {
         let (switch, sender) = (self.switch(), self.sender());
         self.ip(&switch, &format!("link add s1 type veth peer name eth1 netns {sender}"))?;
         self.ip(&switch, "link set s1 master br0 up")?;
@@ -132,13 +132,13 @@ impl Network {
     }
 
     /// What went through the sender's interface so far.
-    pub(super) fn counters(&self) -> Result<Counters> {
+    pub(crate) fn counters(&self) -> Result<Counters> {
         parse_counters(&run("ip", ["-n", &self.sender(), "-s", "-j", "link", "show", "eth0"])?)
     }
 
     /// A super-packet (GSO) crosses veth whole, and would count as one and be lost as one:
     /// where loss or a rate is in play the sender's interface cuts it, as a real one does.
-    fn cut_super_packets(&self) -> Result<()> {
+    pub(crate) fn cut_super_packets(&self) -> Result<()> {
         let ethtool = tools::find("ethtool").context("ethtool is not installed")?;
         let arguments = ["-K", "eth0", "gso", "off", "tx-udp-segmentation", "off", "tso", "off"];
         tools::finish(in_namespace(&self.sender(), &ethtool).args(arguments)).map(drop)
@@ -194,7 +194,7 @@ fn drop_arriving(namespace: &str, share: f64) -> Result<()> {
     let rules = format!(
         "add table ip lab; delete table ip lab; add table ip lab; \
          add chain ip lab arriving {{ type filter hook input priority -300; }}; \
-         add rule ip lab arriving iifname \"eth0\" meta l4proto udp numgen random mod {DICE} < {below} counter drop\n"
+         add rule ip lab arriving iifname \"eth0\" meta l4proto {{ tcp, udp }} numgen random mod {DICE} < {below} counter drop\n"
     );
     let nft = tools::find("nft").context("nft is not installed")?;
     let mut command = in_namespace(namespace, &nft);

@@ -1,29 +1,37 @@
-//! The system's programs that the lab calls, and the Debian packages that bring them.
+//! The system's programs that the lab and the comparison call, and the Debian packages that bring them.
 
 use std::ffi::OsStr;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 use anyhow::{Context, Result, bail};
 
 /// A program that we call.
-struct Tool {
-    program: &'static str,
-    package: &'static str,
-    /// Whether the network itself cannot be made without it.
-    essential: bool,
+pub(crate) struct Tool {
+    pub(crate) program: &'static str,
+    pub(crate) package: &'static str,
+    /// Whether nothing at all can run without it.
+    pub(crate) essential: bool,
 }
 
-const TOOLS: [Tool; 7] = [
+/// What makes the network.
+pub(crate) const NETWORK: [Tool; 4] = [
     Tool { program: "ip", package: "iproute2", essential: true },
     Tool { program: "tc", package: "iproute2", essential: true },
     Tool { program: "nft", package: "nftables", essential: true },
     Tool { program: "ethtool", package: "ethtool", essential: true },
+];
+
+/// What single scenarios of the lab need.
+pub(super) const SCENARIOS: [Tool; 4] = [
     Tool { program: "mount", package: "mount", essential: true },
     Tool { program: "wimlib-imagex", package: "wimtools", essential: false },
     Tool { program: "diff", package: "diffutils", essential: false },
+    crate::instructions::VALGRIND,
 ];
 
 /// `PATH`, and the system folders that `su` and `sudo` leave out of it on some machines.
@@ -34,26 +42,26 @@ static FOLDERS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| {
 });
 
 /// Where a program is, if it is installed.
-pub(super) fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     FOLDERS.iter().map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 /// A call of `program`; Ctrl-C does not reach it, so that a teardown is not torn itself.
-pub(super) fn tool(program: &str) -> Command {
+pub(crate) fn tool(program: &str) -> Command {
     let mut command = Command::new(find(program).unwrap_or_else(|| program.into()));
     command.stdin(Stdio::null()).process_group(0);
     command
 }
 
 /// Runs `program` to its end and returns what it printed; an error quotes its complaint.
-pub(super) fn run<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = A>) -> Result<String> {
+pub(crate) fn run<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = A>) -> Result<String> {
     let mut command = tool(program);
     command.args(arguments);
     finish(&mut command)
 }
 
 /// Runs a call to its end and returns what it printed; an error quotes its complaint.
-pub(super) fn finish(command: &mut Command) -> Result<String> {
+pub(crate) fn finish(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot run {}", command.get_program().display()))?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
@@ -69,43 +77,69 @@ fn written(command: &Command) -> String {
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }
 
-/// Installs the packages of the programs that are missing, and says so; only what is essential
+/// Installs the packages of those of `tools` that are missing, and says so; only what is essential
 /// is an error if it cannot be had.
-pub(super) fn install_missing() -> Result<()> {
-    let missing = missing();
+pub(crate) fn install_missing(tools: &[&Tool]) -> Result<()> {
+    let missing = missing(tools);
     if missing.is_empty() {
         return Ok(());
     }
-    println!("the lab needs {}", names(&missing));
+    eprintln!("needed: {}", names(&missing));
     if find("apt-get").is_some() {
         let mut packages: Vec<_> = missing.iter().map(|tool| tool.package).collect();
         packages.dedup();
-        println!("installing {}", packages.join(", "));
+        eprintln!("installing {}", packages.join(", "));
+        let _quiet = QuietServices::begin();
         let install = |packages: &[&str]| apt_get(&["install", "-y", "--no-install-recommends"], packages);
         // A fresh machine has no package lists; one off the network may have them and the files.
         if install(&packages).is_err() {
             let done = apt_get(&["update"], &[]).and_then(|()| install(&packages));
             if let Err(error) = done {
-                println!("{error:#}");
+                eprintln!("{error:#}");
             }
         }
     }
-    let still = self::missing();
+    let still = self::missing(tools);
     if still.iter().any(|tool| tool.essential) {
-        bail!("the lab cannot run without {}", names(&still));
+        bail!("cannot run without {}", names(&still));
     }
     if !still.is_empty() {
-        println!("not installed: {}; what needs them is skipped", names(&still));
+        eprintln!("not installed: {}; what needs them is skipped", names(&still));
     }
     Ok(())
 }
 
-fn missing() -> Vec<&'static Tool> {
-    TOOLS.iter().filter(|tool| find(tool.program).is_none()).collect()
+fn missing<'a>(tools: &[&'a Tool]) -> Vec<&'a Tool> {
+    tools.iter().copied().filter(|tool| find(tool.program).is_none()).collect()
 }
 
 fn names(tools: &[&Tool]) -> String {
     tools.iter().map(|tool| tool.program).collect::<Vec<_>>().join(", ")
+}
+
+/// While it lives no package that is installed starts a service of the system's. Debian's
+/// invoke-rc.d asks this script; one that is there already is left alone.
+struct QuietServices(Option<&'static Path>);
+
+impl QuietServices {
+    fn begin() -> Self {
+        let policy = Path::new("/usr/sbin/policy-rc.d");
+        let refuse = || -> std::io::Result<()> {
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = options.write(true).create_new(true).mode(0o755).open(policy)?;
+            // By its interface: an action that is forbidden.
+            file.write_all(b"#!/bin/sh\nexit 101\n")
+        };
+        Self(refuse().is_ok().then_some(policy))
+    }
+}
+
+impl Drop for QuietServices {
+    fn drop(&mut self) {
+        if let Some(policy) = self.0 {
+            let _ = std::fs::remove_file(policy);
+        }
+    }
 }
 
 fn apt_get(arguments: &[&str], packages: &[&str]) -> Result<()> {

@@ -3,6 +3,7 @@
 mod bad_input;
 mod clients;
 mod images;
+mod instructions;
 mod rooms;
 mod server;
 mod version;
@@ -29,12 +30,14 @@ pub(super) struct Scenario {
 pub(super) enum Need {
     /// A program.
     Program(&'static str),
+    /// A processor of this kind.
+    Architecture(&'static str),
     /// Bytes free in the folder of images and copies.
     Space(u64),
 }
 
 /// All of them, in the order in which they run.
-pub(super) const ALL: [&[Scenario]; 7] = [
+pub(super) const ALL: [&[Scenario]; 8] = [
     &rooms::SCENARIOS,
     &clients::SCENARIOS,
     &server::SCENARIOS,
@@ -42,4 +45,5 @@ pub(super) const ALL: [&[Scenario]; 7] = [
     &images::SCENARIOS,
     &bad_input::SCENARIOS,
     &version::SCENARIOS,
+    &instructions::SCENARIOS,
 ];

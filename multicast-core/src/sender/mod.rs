@@ -496,7 +496,8 @@ impl Sender {
             ClientState::Joined => self.ready(now, slot, report.verified),
             ClientState::Receiving | ClientState::Silent => {}
         }
-        self.polls.answered(self.config.headers + (Report::HEADER_LEN + report.runs.len()) as u32);
+        let bytes = self.config.headers + (Report::HEADER_LEN + report.runs.len()) as u32;
+        self.polls.answered(now, bytes, self.roster.get(slot).unanswered > 0);
         self.roster.get_mut(slot).heard_report(now, from, blocks, report);
         if report.complete {
             self.complete(now, slot);

@@ -107,7 +107,14 @@ impl Client {
     }
 
     /// What it tells: runs and the range they cover, as of all that it was drawn for.
-    pub(super) fn report<'a>(&mut self, number: u32, poll: u32, sizes: &BlockSizes, blocks: u32, runs: &'a mut Vec<u8>) -> Report<'a> {
+    pub(super) fn report<'a>(
+        &mut self,
+        number: u32,
+        poll: u32,
+        sizes: &BlockSizes,
+        blocks: u32,
+        runs: &'a mut Vec<u8>,
+    ) -> Report<'a> {
         let (from, to, told) = match self.phase {
             Phase::Farewell => Default::default(),
             _ => tell(&self.lacks, sizes, &mut self.cursor, blocks, MAX_CONTROL_LEN - Report::HEADER_LEN),

@@ -36,6 +36,8 @@ pub struct CrowdFigures {
     pub seconds: f64,
     /// The same by the time that the bare image takes at this rate.
     pub time_ratio: f64,
+    /// Of these seconds, those in which everybody who was there had the image.
+    pub idle_seconds: f64,
     /// Of each client when it had everything, in seconds since the first symbol, or since it joined if
     /// that was later; `None` if it never had.
     pub completions: Vec<Option<f64>>,
@@ -53,6 +55,9 @@ impl CrowdFigures {
 pub(super) struct Counts {
     pub(super) started: Option<Instant>,
     ended: Instant,
+    /// Since when the session has had nobody to serve, and for how long it had none before.
+    idle_since: Option<Instant>,
+    idle: Duration,
     /// Clients done with.
     pub(super) over: usize,
     /// When each client had everything.
@@ -69,6 +74,8 @@ impl Counts {
         Self {
             started: None,
             ended: Instant::ZERO,
+            idle_since: None,
+            idle: Duration::ZERO,
             over: 0,
             complete: vec![None; clients],
             feedback_bytes: 0,
@@ -82,6 +89,18 @@ impl Counts {
     pub(super) fn end(&mut self, now: Instant) {
         self.ended = now;
         self.over += 1;
+    }
+
+    /// The session has nobody to serve, or somebody.
+    pub(super) fn rests(&mut self, now: Instant, idle: bool) {
+        match self.idle_since {
+            None if idle => self.idle_since = Some(now),
+            Some(since) if !idle => {
+                self.idle += now - since;
+                self.idle_since = None;
+            }
+            _ => {}
+        }
     }
 
     /// A datagram reached the server.
@@ -121,6 +140,7 @@ impl Crowd {
             report_peak: counts.report_peak as u32,
             seconds,
             time_ratio: seconds / self.config.image_time().as_secs_f64(),
+            idle_seconds: counts.idle.as_secs_f64(),
             completions: counts.complete.iter().zip(&self.clients).map(completion).collect(),
         }
     }

@@ -203,9 +203,14 @@ impl Crowd {
     }
 
     /// Lets everything happen until every client is done with, or the time is up.
-    pub fn run(mut self) -> CrowdFigures {
+    pub fn run(self) -> CrowdFigures {
+        self.run_while(|| true)
+    }
+
+    /// The same as long as `go_on` says so, which is asked after each thing that happens.
+    pub fn run_while(mut self, mut go_on: impl FnMut() -> bool) -> CrowdFigures {
         let limit = Instant::ZERO + self.config.time_limit;
-        while self.counts.over < self.clients.len() && self.step(limit) {}
+        while self.counts.over < self.clients.len() && self.step(limit) && go_on() {}
         self.figures()
     }
 }

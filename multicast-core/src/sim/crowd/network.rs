@@ -10,7 +10,7 @@ use crate::receiver::{COMPLETIONS_PER_MS, FAREWELL_INTERVAL, JOIN_INTERVAL_MAX};
 use crate::sender::{SenderEvent, SymbolRun, Transmit};
 use crate::sim::network::{address, number_of};
 use crate::types::{BlockIndex, Instant};
-use crate::wire::{Heartbeat, Join, Packet, ReleaseReason};
+use crate::wire::{Heartbeat, Join, Packet, ReleaseReason, SessionState};
 
 /// Something that will happen; of two at the same time the one that was queued first comes first.
 pub(super) struct Entry {
@@ -114,6 +114,7 @@ impl Crowd {
         while let Some(event) = self.sender.poll_event() {
             self.note(&event);
         }
+        self.counts.rests(self.now, self.sender.state() == SessionState::Idle);
         self.sender_due = self.sender.poll_timeout(self.now);
     }
 

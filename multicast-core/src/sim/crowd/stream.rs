@@ -107,9 +107,10 @@ impl Stream {
 
     /// Where a client stands that has seen everything that has arrived.
     pub(super) fn position(&self) -> Position {
-        // What is under way is a handful of stretches.
-        let stretch = self.stretches.iter().rposition(|stretch| stretch.end <= self.arrived);
-        Position { symbols: self.arrived, stretch: stretch.unwrap_or(0) }
+        let next = self.stretches.partition_point(|stretch| stretch.end <= self.arrived);
+        // The last one may still grow.
+        let stretch = next.min(self.stretches.len().saturating_sub(1));
+        Position { symbols: self.arrived, stretch }
     }
 
     /// Symbols of `block` that were sent, those under way included.
@@ -138,7 +139,6 @@ impl Stream {
             let end = stretch.end.min(self.arrived);
             let count = (end - from.symbols) as u32;
             from.symbols = end;
-            // The last stretch may still grow.
             from.stretch += usize::from(end == stretch.end && from.stretch + 1 < self.stretches.len());
             if stretch.block < low || count == 0 {
                 continue;

@@ -1,9 +1,11 @@
 //! `mcast-server`: serves one image to many machines at once.
 
+mod amounts;
 mod cli;
 mod exit;
 mod interrupt;
 mod keyboard;
+mod plan;
 mod platform;
 mod send;
 mod summary;
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
     let ended = Interrupt::install().and_then(|interrupt| match &cli.command {
         Command::Send(arguments) => send::run(arguments, &interrupt),
         Command::Verify(arguments) => verify::run(arguments, &interrupt),
+        Command::Plan(arguments) => plan::run(arguments, &interrupt),
     });
     match ended {
         Ok(exit) => exit.into(),

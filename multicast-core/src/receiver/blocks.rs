@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::deficits::Deficits;
 use crate::bitmap::Bitmap;
 use crate::layout::{BlockSource, BlockSpan, Geometry};
 use crate::types::{BlockIndex, SymbolIndex};
@@ -240,19 +241,18 @@ impl BlockTable {
         }
         self.low = self.low.min(block.0);
     }
+}
 
-    /// Below it every block is held.
-    pub(super) fn low(&self) -> u32 {
+impl Deficits for BlockTable {
+    fn low(&self) -> u32 {
         self.low
     }
 
-    /// From here on all is missing.
-    pub(super) fn untouched(&self) -> u32 {
+    fn untouched(&self) -> u32 {
         self.untouched
     }
 
-    /// Symbols that a block of `symbols` source symbols lacks.
-    pub(super) fn deficit(&self, block: u32, symbols: u16) -> u16 {
+    fn deficit(&self, block: u32, symbols: u16) -> u16 {
         match &self.states[block as usize] {
             State::Missing => symbols,
             State::Partial(partial) => symbols - partial.have.count_ones().min(symbols.into()) as u16,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use super::blocks::{BlockTable, Place, Spilled};
+use super::deficits::{BlockSizes, Deficits, tell};
 use super::event::{ReceiverCounters, ReceiverError, ReceiverEvent};
 use super::job::{Job, JobDone, rebuild, write_slots};
 use crate::codec::ErasureCodec;
@@ -11,7 +12,7 @@ use crate::layout::{BlockSource, BlockSpan, Layout};
 use crate::manifest::Manifest;
 use crate::store::{Store, StoreError};
 use crate::types::BlockIndex;
-use crate::wire::{RunEncoder, Symbol};
+use crate::wire::Symbol;
 
 /// Segments of one receive buffer at most, so that a run of symbols is written by one call.
 const GATHER: usize = 64;
@@ -28,8 +29,7 @@ pub(super) struct ImageState {
     pub(super) verified_bytes: u64,
     /// The span of the last symbol: symbols of one block come together.
     last_span: Option<BlockSpan>,
-    /// Blocks of fewer symbols than the others, at most one a file and one of the manifest, in order.
-    short_blocks: Vec<(u32, u16)>,
+    sizes: BlockSizes,
     /// Where the next report goes on.
     cursor: u32,
 }
@@ -52,7 +52,7 @@ impl ImageState {
             coder: layout.geometry().codec.coder(),
             verified_bytes: 0,
             last_span: None,
-            short_blocks: short_blocks(&layout),
+            sizes: BlockSizes::new(&layout),
             cursor: 0,
             layout,
             root,
@@ -153,32 +153,7 @@ impl ImageState {
     /// What is lacking, from where the last report ended, in at most `limit` bytes.
     pub(super) fn report(&mut self, window_end: u32, limit: usize) -> (BlockIndex, BlockIndex, Vec<u8>) {
         let end = self.blocks.len().min(window_end.max(self.layout.manifest_blocks()));
-        // Before the first gap there is nothing to tell but that.
-        let from = if self.cursor == 0 || self.cursor >= end { 0 } else { self.cursor };
-        let low = self.blocks.low().clamp(from, end);
-        let mut runs = RunEncoder::new(BlockIndex(from), limit);
-        runs.push(low - from, 0);
-        let full = self.layout.geometry().block_symbols;
-        let mut block = low;
-        while block < end {
-            let short = self.short_blocks.iter().find(|(short, _)| *short >= block);
-            let (symbols, run_end) = match short {
-                Some(&(short, symbols)) if short == block => (symbols, block + 1),
-                Some(&(short, _)) => (full, short.min(end)),
-                None => (full, end),
-            };
-            let (count, deficit) = match block >= self.blocks.untouched() {
-                true => (run_end - block, symbols),
-                false => (1, self.blocks.deficit(block, symbols)),
-            };
-            if !runs.push(count, deficit) {
-                break;
-            }
-            block += count;
-        }
-        let (from, to, runs) = runs.finish();
-        self.cursor = if to.0 >= end { 0 } else { to.0 };
-        (from, to, runs)
+        tell(&self.blocks, &self.sizes, &mut self.cursor, end, limit)
     }
 
     fn span_of(&mut self, symbol: &Symbol<'_>) -> Option<BlockSpan> {
@@ -333,10 +308,4 @@ impl ImageState {
         }
         Ok(())
     }
-}
-
-fn short_blocks(layout: &Layout) -> Vec<(u32, u16)> {
-    let full = layout.geometry().block_symbols;
-    let symbols = (0..layout.blocks()).map(|block| (block, layout.symbols_of(BlockIndex(block))));
-    symbols.filter(|(_, symbols)| *symbols != full).collect()
 }

@@ -7,6 +7,7 @@
 //! asks.
 
 mod blocks;
+mod deficits;
 mod event;
 mod image;
 mod job;
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use blocks::Strays;
+pub(crate) use deficits::{BlockSizes, Deficits, tell};
 pub use event::{ReceiverCounters, ReceiverError, ReceiverEvent, ReceiverSnapshot, ReceiverState};
 pub(crate) use job::shape;
 pub use job::{Job, JobDone, JobRunner};
@@ -32,8 +34,8 @@ use crate::wire::{
 
 /// First pause between two joins; it grows by a quarter up to the longest, so that a server that
 /// comes up is found after a fifth more of the time that was waited for it.
-const JOIN_INTERVAL: Duration = Duration::from_millis(100);
-const JOIN_INTERVAL_MAX: Duration = Duration::from_secs(1);
+pub(crate) const JOIN_INTERVAL: Duration = Duration::from_millis(100);
+pub(crate) const JOIN_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// Without anything of the group for so long, the session is taken for lost. Heartbeats come at
 /// least every 200 ms.
 const LOST_AFTER: Duration = Duration::from_secs(3);
@@ -41,13 +43,13 @@ const LOST_AFTER: Duration = Duration::from_secs(3);
 const DEAF_AFTER: Duration = Duration::from_secs(5);
 /// Complete, but the server does not answer: it is told again every so often, and whenever it asks,
 /// for as long as it would wait itself, but no longer than this.
-const FAREWELL_INTERVAL: Duration = Duration::from_millis(250);
+pub(crate) const FAREWELL_INTERVAL: Duration = Duration::from_millis(250);
 const FAREWELL_MAX: Duration = Duration::from_secs(30);
 /// Copies of a leave, which nobody acknowledges.
 const LEAVES: u32 = 3;
 const LEAVE_INTERVAL: Duration = Duration::from_millis(30);
 /// Clients that may report completion in a millisecond, by which that is spread.
-const COMPLETIONS_PER_MS: u32 = 15;
+pub(crate) const COMPLETIONS_PER_MS: u32 = 15;
 
 /// What a receiver wants.
 #[derive(Debug, Clone)]

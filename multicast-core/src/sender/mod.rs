@@ -497,9 +497,10 @@ impl Sender {
             ClientState::Joined => self.ready(now, slot, report.verified),
             ClientState::Receiving | ClientState::Silent => {}
         }
-        self.polls.answered(self.config.headers + (Report::HEADER_LEN + report.runs.len()) as u32);
-        let asked = self.polls.sent_at(report.poll);
-        self.roster.get_mut(slot).heard_report(now, from, blocks, report, asked);
+        let bytes = self.config.headers + (Report::HEADER_LEN + report.runs.len()) as u32;
+        self.polls.answered(now, bytes, self.roster.get(slot).unanswered > 0);
+        let polled = self.polls.sent_at(report.poll);
+        self.roster.get_mut(slot).heard_report(now, from, blocks, report, polled);
         if report.complete {
             self.complete(now, slot);
         } else {

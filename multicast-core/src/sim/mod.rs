@@ -4,6 +4,7 @@
 
 mod bound;
 mod client;
+mod crowd;
 mod figures;
 mod jobs;
 mod link;
@@ -13,6 +14,7 @@ mod source;
 mod store;
 
 pub use bound::{coded_repair, coded_repair_measured};
+pub use crowd::{Crowd, CrowdConfig, CrowdFigures, Member};
 pub use figures::RoomFigures;
 pub use link::LinkModel;
 pub use room::{Room, RoomConfig};

@@ -304,11 +304,11 @@ impl Room {
 }
 
 /// The address of client `number`.
-fn address(number: usize) -> SocketAddr {
+pub(super) fn address(number: usize) -> SocketAddr {
     SocketAddr::new(Ipv4Addr::from_bits(0x0A00_0000 + number as u32 + 1).into(), 40_000)
 }
 
-fn number_of(address: SocketAddr) -> Option<usize> {
+pub(super) fn number_of(address: SocketAddr) -> Option<usize> {
     match address.ip() {
         IpAddr::V4(ip) => ip.to_bits().checked_sub(0x0A00_0001).map(|number| number as usize),
         IpAddr::V6(_) => None,

@@ -1,0 +1,114 @@
+//! Sizes, shares and groups of clients as people write them on the command line.
+
+/// Units of a size and their bytes; a bare number would leave open which it is.
+const UNITS: [(&str, u64); 9] = [
+    ("B", 1),
+    ("KB", 1000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+];
+
+/// The largest image that can be planned: 1 PiB.
+const SIZE_LIMIT: u64 = 1 << 50;
+
+/// Beyond this loss a block's parity would not last, and no network is usable.
+const LOSS_LIMIT: f64 = 0.4;
+
+/// So many clients lose this part of what they are sent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct LossGroup {
+    pub(crate) clients: u32,
+    /// From 0 to 1.
+    pub(crate) loss: f64,
+}
+
+/// Reads `20GiB` or `1.5 TB` as bytes.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    const HELP: &str = "write a number and its unit, for example 20GiB or 500MB";
+    let (number, unit) = split(text);
+    let Ok(number) = number.parse::<f64>() else { return Err(format!("{text:?} is no size\n  {HELP}")) };
+    if unit.is_empty() {
+        return Err(format!("size {text} has no unit\n  {HELP}"));
+    }
+    let Some((_, bytes)) = UNITS.iter().find(|(name, _)| unit.eq_ignore_ascii_case(name)) else {
+        return Err(format!("unknown unit {unit:?} of a size\n  {HELP}"));
+    };
+    let bytes = number * *bytes as f64;
+    match bytes {
+        1.0.. if bytes <= SIZE_LIMIT as f64 => Ok(bytes as u64),
+        _ => Err(format!("size {text} lies outside of 1B to 1024TiB\n  an image has at least one byte")),
+    }
+}
+
+/// Reads `1%` as 0.01.
+pub(crate) fn loss(text: &str) -> Result<f64, String> {
+    const HELP: &str = "write what a client loses of 100 datagrams and %, for example 0.5%";
+    let (number, unit) = split(text);
+    let Ok(percent) = number.parse::<f64>() else { return Err(format!("{text:?} is no loss\n  {HELP}")) };
+    if unit != "%" {
+        return Err(format!("loss {text} has no %\n  {HELP}"));
+    }
+    let loss = percent / 100.0;
+    match (0.0..=LOSS_LIMIT).contains(&loss) {
+        true => Ok(loss),
+        false => Err(format!(
+            "loss {text} lies outside of 0% to {:.0}%\n  with more of it a network has to be repaired before it is used",
+            LOSS_LIMIT * 100.0
+        )),
+    }
+}
+
+/// Reads `5:20%`: five clients that lose 20 %.
+pub(crate) fn loss_group(text: &str) -> Result<LossGroup, String> {
+    let help = "write how many clients, a colon and what each of them loses, for example 5:20%";
+    let Some((clients, share)) = text.split_once(':') else {
+        return Err(format!("{text:?} names no clients and their loss\n  {help}"));
+    };
+    match clients.trim().parse() {
+        Ok(0) | Err(_) => Err(format!("{clients:?} is no number of clients, it must be at least 1\n  {help}")),
+        Ok(clients) => Ok(LossGroup { clients, loss: loss(share)? }),
+    }
+}
+
+/// The number in front, and what stands behind it.
+fn split(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    (number, unit.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_in_either_kind_of_unit() {
+        let read = ["20GiB", "1.5 tb", "7B", "1024TiB"].map(size);
+        assert_eq!(read, [Ok(20 << 30), Ok(1_500_000_000_000), Ok(7), Ok(1 << 50)]);
+    }
+
+    #[test]
+    fn losses_are_percentages() {
+        assert_eq!(["1%", "0.5 %", "0%", "40%"].map(loss), [Ok(0.01), Ok(0.005), Ok(0.0), Ok(0.4)]);
+        assert_eq!(loss_group("5:20%"), Ok(LossGroup { clients: 5, loss: 0.2 }));
+    }
+
+    #[test]
+    fn what_is_refused_is_named_with_its_limit() {
+        let texts = [size("0GiB"), size("20"), size("GiB"), size("1 pound"), size("1025TiB")];
+        let words = ["1B to 1024TiB", "no unit", "is no size", "\"pound\"", "1B to 1024TiB"];
+        for (text, word) in texts.into_iter().zip(words) {
+            assert!(text.as_ref().unwrap_err().contains(word), "{text:?}");
+        }
+        assert!(loss("100%").unwrap_err().contains("loss 100% lies outside of 0% to 40%"));
+        assert!(loss("0.01").unwrap_err().contains("has no %"));
+        assert!(loss_group("0:1%").unwrap_err().contains("at least 1"));
+        assert!(loss_group("3").unwrap_err().contains("5:20%"));
+    }
+}

@@ -214,7 +214,7 @@ pub(crate) struct PlanArguments {
     pub(crate) size: u64,
 
     /// Machines that are to have it
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub(crate) clients: u32,
 
     /// What each client loses of what it is sent, 0% to 40%

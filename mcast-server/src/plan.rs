@@ -87,7 +87,8 @@ fn config(arguments: &PlanArguments, size: u64, scale: f64) -> Result<CrowdConfi
     Ok(config)
 }
 
-/// Lets `late` clients be switched on at even distances, the last one at the end of `over`.
+/// Lets `late` clients be switched on at even distances, the last one at the end of `over`: rather later
+/// than chance would.
 fn spread(late: &mut [Member], over: Duration) {
     let count = late.len() as f64;
     for (number, member) in late.iter_mut().enumerate() {

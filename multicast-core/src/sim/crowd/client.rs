@@ -20,8 +20,6 @@ pub(super) enum Phase {
     Farewell,
     /// The server knows.
     Done,
-    /// Given up by the server.
-    Gone,
 }
 
 /// A client that is no receiver but a handful of counts.
@@ -36,8 +34,8 @@ pub(super) struct Client {
     /// When it is to answer, and which poll.
     pub(super) report_due: Option<(Instant, u32)>,
     pub(super) farewell_due: Instant,
-    /// Symbols sent before it listened.
-    since: u64,
+    /// Symbols sent before it first listened.
+    since: Option<u64>,
     /// Up to where its deficits are known.
     position: Position,
     lacks: Window,
@@ -60,7 +58,7 @@ impl Client {
             reported: false,
             report_due: None,
             farewell_due: Instant::ZERO,
-            since: 0,
+            since: None,
             position: Position::default(),
             lacks: Window::default(),
             cursor: 0,
@@ -72,13 +70,21 @@ impl Client {
         self.phase = Phase::Receiving;
         self.slot = slot;
         self.position = stream.position();
-        self.since = self.position.symbols;
+        self.since.get_or_insert(self.position.symbols);
+    }
+
+    /// The session was lost to it; what it has it keeps.
+    pub(super) fn leave(&mut self) {
+        self.phase = Phase::Joining;
+        self.join_interval = JOIN_INTERVAL;
+        self.reported = false;
+        self.report_due = None;
     }
 
     /// Draws what it got of all that has arrived since it was looked at last.
     pub(super) fn catch_up(&mut self, with: &mut Companions, stream: &Stream) {
         let tally = &mut with.tally;
-        stream.tally(&mut self.position, self.since, self.lacks.low, tally);
+        stream.tally(&mut self.position, self.since.unwrap_or(0), self.lacks.low, tally);
         for block in tally.blocks.drain(..) {
             let (new, repeated) = std::mem::take(&mut tally.counts[block as usize]);
             let lack = self.lacks.open(block, &with.sizes);
@@ -120,7 +126,7 @@ impl Client {
             _ => tell(&self.lacks, sizes, &mut self.cursor, blocks, MAX_CONTROL_LEN - Report::HEADER_LEN),
         };
         *runs = told;
-        let heard = (self.position.symbols - self.since) as f64 * (1.0 - self.member.loss);
+        let heard = (self.position.symbols - self.since.unwrap_or(0)) as f64 * (1.0 - self.member.loss);
         Report {
             session: super::SESSION,
             client: id(number),

@@ -20,7 +20,8 @@
 //!   One that listens only since then finds all of it new.
 //! - A client knows how many symbols were sent before it looks, also if the last ones did not come, and
 //!   counts as received what it gets on the average: the adaptive rate would see no chance in it, and is off.
-//! - A client that was offered the session hears the group, and is never without the server for long.
+//! - A client that was offered the session hears the group, and is without the server
+//!   only if that has given it up for its silence; then it joins again.
 
 mod binomial;
 mod client;

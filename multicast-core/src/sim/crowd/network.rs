@@ -127,7 +127,7 @@ impl Crowd {
     fn note(&mut self, event: &SenderEvent) {
         match event {
             SenderEvent::Started { .. } => self.counts.started = Some(self.now),
-            SenderEvent::ClientComplete { .. } | SenderEvent::ClientGivenUp { .. } => self.counts.end(self.now),
+            SenderEvent::ClientComplete { .. } => self.counts.end(self.now),
             _ => {}
         }
     }
@@ -175,7 +175,15 @@ impl Crowd {
                 self.watch(number);
             }
             Ok(Packet::Release(release)) if release.reason == ReleaseReason::Complete => client.phase = Phase::Done,
-            Ok(Packet::Release(_)) => client.phase = Phase::Gone,
+            // Given up, as it heard no poll for long: it asks again, unless it needs nothing any more.
+            Ok(Packet::Release(_)) if client.phase == Phase::Farewell => {
+                client.phase = Phase::Done;
+                self.counts.end(self.now);
+            }
+            Ok(Packet::Release(_)) if client.phase == Phase::Receiving => {
+                client.leave();
+                self.push(self.now, Happening::JoinDue(number));
+            }
             _ => {}
         }
     }
@@ -230,7 +238,7 @@ impl Crowd {
             Phase::Receiving => self.report(number, poll),
             // It is asked because it was not heard.
             Phase::Farewell => self.bid_farewell(number, self.now),
-            Phase::Joining | Phase::Done | Phase::Gone => {}
+            Phase::Joining | Phase::Done => {}
         }
     }
 

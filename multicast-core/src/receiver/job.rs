@@ -104,8 +104,9 @@ impl JobRunner {
     ) -> JobDone {
         let size = usize::from(self.geometry.symbol_size);
         let len = span.len as usize;
-        self.buffer.clear();
         self.buffer.resize(usize::from(span.symbols) * size, 0);
+        // The filling of the last symbol; before it, what is missing may stay as it is.
+        self.buffer[len..].fill(0);
         if let Err(error) = read(span, store, &mut self.buffer[..len]) {
             return JobDone::Failed(error);
         }
@@ -113,13 +114,15 @@ impl JobRunner {
             return JobDone::Damaged { block: span.block };
         }
         let hash = blake3::hash(&self.buffer[..len]).into();
-        let missing = present.iter().enumerate().filter(|(_, present)| !**present);
-        for (index, _) in missing {
-            let start = index * size;
-            let symbol = &self.buffer[start..(start + size).min(len)];
-            if let Err(error) = write(span, store, start as u64, symbol) {
+        let mut start = 0;
+        for run in present.chunk_by(|a, b| a == b) {
+            let end = (start + run.len() * size).min(len);
+            if !run[0]
+                && let Err(error) = write(span, store, start as u64, &self.buffer[start..end])
+            {
                 return JobDone::Failed(error);
             }
+            start = end;
         }
         JobDone::Hashed { block: span.block, hash }
     }

@@ -22,11 +22,11 @@ impl Binomial {
         }
         match f64::from(n) * p < SMALL_MEAN {
             true => from_zero(n, p, rng),
-            false => self.from_the_likeliest(n, p, rng),
+            false => self.around_the_likeliest(n, p, rng),
         }
     }
 
-    fn from_the_likeliest(&mut self, n: u32, p: f64, rng: &mut fastrand::Rng) -> u32 {
+    fn around_the_likeliest(&mut self, n: u32, p: f64, rng: &mut fastrand::Rng) -> u32 {
         let odds = p / (1.0 - p);
         let likeliest = (f64::from(n + 1) * p) as u32;
         let mut left = rng.f64();
@@ -111,7 +111,7 @@ mod tests {
         let (mut small, mut large) = ([0i32; 30], [0i32; 30]);
         for _ in 0..100_000 {
             small[from_zero(1000, 0.008, &mut rng).min(29) as usize] += 1;
-            large[binomial.from_the_likeliest(1000, 0.008, &mut rng).min(29) as usize] += 1;
+            large[binomial.around_the_likeliest(1000, 0.008, &mut rng).min(29) as usize] += 1;
         }
         for (count, (a, b)) in small.iter().zip(&large).enumerate() {
             assert!(f64::from((a - b).abs()) < 5.0 * f64::from(a + b + 1).sqrt(), "{count}: {a} and {b}");

@@ -40,6 +40,8 @@ struct Outcome {
     bare_end: f64,
     /// Mean time from join to complete, in bare image times.
     mean: f64,
+    /// What this loss costs any block code, in bare image times.
+    bound: f64,
 }
 
 fn room(seed: u64, symbols: u32, loss: f64, order: Option<MakeOrder>) -> RoomConfig {
@@ -80,6 +82,7 @@ fn run(config: RoomConfig, joiners: u32, late: Late) -> Outcome {
         end: figures.seconds / (last.as_secs_f64() + image * figures.bound),
         bare_end: figures.seconds / (last.as_secs_f64() + image),
         mean: completions.as_secs_f64() / room.len() as f64 / image,
+        bound: figures.bound,
     }
 }
 
@@ -95,29 +98,29 @@ fn random_numbers(seed: u64) -> impl FnMut() -> f64 {
 }
 
 const CAROUSEL: MakeOrder = |carousel| Box::new(carousel);
+const NEAREST: MakeOrder = |carousel| Box::new(Nearest::new(carousel));
 const SYMBOLS: u32 = 32 * 1024;
 
 #[test]
-fn the_session_ends_an_image_after_the_last_join_and_nobody_waits_longer_than_by_the_carousel() {
+fn the_session_ends_an_image_after_the_last_join_and_each_client_is_complete_an_image_after_its_own() {
     for (seed, joiners, loss) in
         [(1, 1, 0.0), (2, 3, 0.01), (3, 10, 0.0), (4, 10, 0.05), (5, 10, 0.01), (6, 50, 0.01), (7, 3, 0.05)]
     {
-        let ours = run(room(seed, SYMBOLS, loss, None), joiners, Late::New);
-        assert!(ours.end <= 1.03, "seed {seed}, {joiners} joiners, loss {loss}: ended at {}", ours.end);
-        let plain = run(room(seed, SYMBOLS, loss, Some(CAROUSEL)), joiners, Late::New);
-        let (ours, plain) = (ours.mean, plain.mean);
-        assert!(ours <= plain * 1.001, "seed {seed}, {joiners} joiners, loss {loss}: {ours} instead of {plain}");
+        let Outcome { end, mean, bound, .. } = run(room(seed, SYMBOLS, loss, None), joiners, Late::New);
+        assert!(end <= 1.03, "seed {seed}, {joiners} joiners, loss {loss}: ended at {end}");
+        // No order can do better: a client that came with nothing needs the whole image.
+        assert!(mean <= bound * 1.03, "seed {seed}, {joiners} joiners, loss {loss}: complete after {mean}");
     }
 }
 
 #[test]
-fn clients_that_come_back_with_a_gap_are_complete_sooner_than_by_the_carousel() {
+fn clients_that_come_back_with_a_gap_are_complete_sooner_if_the_nearest_goes_first() {
     let mean = |order| -> f64 {
-        let rooms = (1..=4).map(|seed| run(room(seed, SYMBOLS, 0.01, order), 3, Late::Returning));
+        let rooms = (1..=4).map(|seed| run(room(seed, SYMBOLS, 0.01, Some(order)), 3, Late::Returning));
         rooms.map(|outcome| outcome.mean).sum()
     };
-    let (ours, plain) = (mean(None), mean(Some(CAROUSEL)));
-    assert!(ours <= plain * 0.97, "seeds 1 to 4: {ours} instead of {plain}");
+    let (nearest, plain) = (mean(NEAREST), mean(CAROUSEL));
+    assert!(nearest <= plain * 0.97, "seeds 1 to 4: {nearest} instead of {plain}");
 }
 
 #[test]
@@ -164,14 +167,14 @@ fn ranks(wanted: &Bitmap, held: &[&Bitmap], weight: fn(usize) -> f64) -> Vec<f64
 const ORDERS: [(&str, MakeOrder); 4] = [
     ("sequential", CAROUSEL),
     ("most wanted", |head| Box::new(Ranked { head, position: 0, rank: |wanted, held| ranks(wanted, held, |_| 1.0) })),
-    ("nearest", |carousel| Box::new(Nearest::new(carousel))),
+    ("nearest", NEAREST),
     ("weighed", |head| {
         Box::new(Ranked { head, position: 0, rank: |wanted, held| ranks(wanted, held, |lacks| 1.0 / lacks as f64) })
     }),
 ];
 
 #[test]
-#[ignore = "a minute: prints the table of docs/performance.md"]
+#[ignore = "a few minutes: prints the table of docs/performance.md"]
 fn orders_table() {
     const SEEDS: u64 = 4;
     for (late, title) in [(Late::New, "new"), (Late::Returning, "returning")] {

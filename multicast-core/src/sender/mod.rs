@@ -140,8 +140,8 @@ impl Sender {
     /// A session that waits for its clients from `now` on.
     pub fn new(config: SenderConfig, now: Instant) -> Self {
         let manifest = (0..config.layout.manifest_blocks()).map(BlockIndex).collect();
-        let carousel = Carousel::new(manifest, config.priority.clone());
-        Self::with_order(config, Box::new(Nearest::new(carousel)), now)
+        let order = Carousel::new(manifest, config.priority.clone());
+        Self::with_order(config, Box::new(order), now)
     }
 
     /// The same with an order of your own.

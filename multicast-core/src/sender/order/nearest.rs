@@ -12,7 +12,9 @@ const SEARCHES: u32 = 16;
 ///
 /// Among clients that came with nothing it is the plain carousel, of which each of them needs every
 /// block until it is complete. It differs for clients that come back with most of the image: they
-/// need not wait until their gap has its turn, and a small gap holds up nobody else for long.
+/// need not wait until their gap has its turn, and a small gap holds up nobody else for long. Not the
+/// usual order: under heavy loss, what is left after the pass goes out in bad order and takes longer
+/// (see `docs/performance.md`).
 #[derive(Debug)]
 pub struct Nearest {
     carousel: Carousel,

@@ -148,6 +148,21 @@ impl Bitmap {
         self.next(from, 0)
     }
 
+    /// The first 1 at `from` or after it that is 0 in `other`; bits that `other` lacks count as 0.
+    pub fn next_one_not_in(&self, from: usize, other: &Self) -> Option<usize> {
+        let first = from / WORD;
+        let theirs = other.words().iter().copied().chain(std::iter::repeat(0)).skip(first);
+        let mut mask = u64::MAX << (from % WORD);
+        for (index, (word, theirs)) in self.words().iter().skip(first).zip(theirs).enumerate() {
+            let candidates = word & !theirs & mask;
+            if candidates != 0 {
+                return Some((first + index) * WORD + candidates.trailing_zeros() as usize);
+            }
+            mask = u64::MAX;
+        }
+        None
+    }
+
     /// The first 0 at `from` or after it.
     pub fn next_zero(&self, from: usize) -> Option<usize> {
         self.next(from, u64::MAX)
@@ -341,6 +356,16 @@ mod tests {
             prop_assert_eq!(map.next_one(from), walk(true));
             prop_assert_eq!(map.next_zero(from), walk(false));
             prop_assert_eq!(map.first_zero(), bits.iter().position(|&bit| !bit));
+        }
+
+        #[test]
+        fn the_next_bit_not_in_another_is_the_one_a_walk_finds(
+            bits in prop::collection::vec(any::<bool>(), 0..200),
+            other in prop::collection::vec(any::<bool>(), 0..200),
+            from in 0usize..210,
+        ) {
+            let walk = (from..bits.len()).find(|&index| bits[index] && !other.get(index).is_some_and(|&bit| bit));
+            prop_assert_eq!(bitmap(&bits).next_one_not_in(from, &bitmap(&other)), walk);
         }
 
         #[test]

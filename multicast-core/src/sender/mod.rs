@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use admission::StartPolicy;
 pub use event::{ClientSnapshot, ClientState, EndCause, SenderCounters, SenderEvent, SessionSnapshot, StartCause};
 pub use need::SymbolRun;
-pub use order::{Carousel, Order};
+pub use order::{Carousel, Nearest, Order};
 
 use self::admission::JoinGate;
 use self::need::{NeedMap, Part};
@@ -66,7 +66,7 @@ pub struct SenderConfig {
     pub layout: Layout,
     /// BLAKE3 of the encoded manifest.
     pub manifest_root: [u8; 32],
-    /// Blocks to send before all others of the image.
+    /// Blocks to send before all others of the first pass.
     pub priority: Vec<BlockIndex>,
     /// When to begin.
     pub start: StartPolicy,
@@ -141,9 +141,9 @@ pub struct Sender {
 impl Sender {
     /// A session that waits for its clients from `now` on.
     pub fn new(config: SenderConfig, now: Instant) -> Self {
-        let head =
-            (0..config.layout.manifest_blocks()).map(BlockIndex).chain(config.priority.iter().copied()).collect();
-        Self::with_order(config, Box::new(Carousel::new(head)), now)
+        let manifest = (0..config.layout.manifest_blocks()).map(BlockIndex).collect();
+        let order = Carousel::new(manifest, config.priority.clone());
+        Self::with_order(config, Box::new(order), now)
     }
 
     /// The same with an order of your own.
@@ -733,7 +733,7 @@ impl Sender {
         if let Some(block) = self.current.filter(|&block| self.needs.goes_on(block)) {
             return Some(block);
         }
-        let block = self.order.next(self.needs.carousel())?;
+        let block = self.order.next(self.needs.carousel(), &self.roster.held())?;
         self.needs.begin(block);
         self.current = Some(block);
         Some(block)

@@ -223,6 +223,12 @@ impl Roster {
         self.complete
     }
 
+    /// What each client holds that is being served.
+    pub(super) fn held(&self) -> Vec<&Bitmap> {
+        let served = self.clients.iter().filter(|client| client.state.is_active() && !client.holds.is_empty());
+        served.map(|client| &client.holds).collect()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Client> {
         self.clients.iter()
     }

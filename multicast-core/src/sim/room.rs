@@ -14,7 +14,7 @@ use super::source::Source;
 use crate::layout::{FileEntry, Geometry, Layout};
 use crate::pace::{AdaptConfig, Rate};
 use crate::receiver::{ReceiverSnapshot, ReceiverState};
-use crate::sender::{Sender, SenderConfig, SenderEvent, SessionSnapshot, StartPolicy};
+use crate::sender::{Carousel, Order, Sender, SenderConfig, SenderEvent, SessionSnapshot, StartPolicy};
 use crate::types::{BlockIndex, ClientId, Instant, SessionId};
 use crate::wire::{SYMBOL_HEADER_LEN, SessionState};
 
@@ -64,6 +64,10 @@ pub struct RoomConfig {
     pub max_clients: Option<u32>,
     /// Bytes of blocks that a client puts together in memory.
     pub staging: usize,
+    /// So many blocks at the image's end go before all others of the first pass.
+    pub priority: u32,
+    /// The order of the blocks, made of that of the manifest and the priority; `None` for the usual one.
+    pub order: Option<fn(Carousel) -> Box<dyn Order>>,
 }
 
 impl RoomConfig {
@@ -85,6 +89,8 @@ impl RoomConfig {
             adaptive: false,
             max_clients: None,
             staging: 4 * 1024 * 4,
+            priority: 0,
+            order: None,
         }
     }
 }
@@ -202,8 +208,11 @@ impl Room {
 
     /// The server is started, the same command once more.
     pub fn start_server(&mut self) {
-        let config = &self.config;
+        let (config, layout) = (&self.config, &self.source.layout);
         self.servers += 1;
+        let priority: Vec<_> = (layout.blocks() - config.priority..layout.blocks()).map(BlockIndex).collect();
+        let manifest = (0..layout.manifest_blocks()).map(BlockIndex).collect();
+        let order = config.order.map(|order| order(Carousel::new(manifest, priority.clone())));
         let config = SenderConfig {
             session: SessionId(self.servers),
             image: "image".into(),
@@ -212,7 +221,7 @@ impl Room {
             source_specific: false,
             layout: self.source.layout.clone(),
             manifest_root: self.source.manifest.root().0,
-            priority: Vec::new(),
+            priority,
             start: config.start,
             max_clients: config.max_clients,
             silence: config.silence,
@@ -225,7 +234,10 @@ impl Room {
         };
         self.counts.sent_by_block = vec![0; self.source.layout.blocks() as usize];
         self.counts.ended = None;
-        let mut server = Sender::new(config, self.now);
+        let mut server = match order {
+            Some(order) => Sender::with_order(config, order, self.now),
+            None => Sender::new(config, self.now),
+        };
         server.set_symbol_cost(SYMBOL_COST as u32);
         self.server = Some(server);
         self.server_timer = None;

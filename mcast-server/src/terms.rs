@@ -71,6 +71,7 @@ impl Terms {
             control_port,
             addresses: self.addresses.clone(),
             ports: self.ports,
+            total_rate: None,
             seed: seed(),
         }
     }

@@ -122,6 +122,8 @@ pub struct Sender {
     polls: Polls,
     pacer: Pacer,
     tempo: Option<Tempo>,
+    /// What other sessions leave to this one.
+    share: Rate,
     /// The rate of the last event about it.
     told_rate: Rate,
     /// When the first client that is still here became ready.
@@ -160,6 +162,7 @@ impl Sender {
             polls: Polls::new(),
             pacer: Pacer::new(tempo.as_ref().map_or(config.rate, Tempo::rate), config.burst),
             tempo,
+            share: Rate::MAX,
             told_rate: config.rate,
             first_ready: None,
             ready: 0,
@@ -234,6 +237,20 @@ impl Sender {
             }
         }
         self.end(now, EndCause::Cancelled);
+    }
+
+    /// The rate at which it could send now if it were alone; `None` while it has nothing to send.
+    pub fn wanted_rate(&self) -> Option<Rate> {
+        (self.state == SessionState::Running && self.needs.total() > 0).then(|| self.own_rate())
+    }
+
+    /// Sends at `share` at most from `now` on, whatever else allows more; `None` for no such limit.
+    pub fn set_share(&mut self, now: Instant, share: Option<Rate>) {
+        self.share = share.unwrap_or(Rate::MAX);
+        if let Some(tempo) = &mut self.tempo {
+            tempo.set_share(self.share);
+        }
+        self.set_pace(now);
     }
 
     /// Removes a client for good; false if it is not here.
@@ -640,16 +657,26 @@ impl Sender {
     fn adapt(&mut self, now: Instant) {
         let Some(tempo) = self.tempo.as_mut().filter(|tempo| now >= tempo.due()) else { return };
         let median_loss = tempo.judge(now, &mut self.roster, self.counters.wire_bytes, self.symbol_cost);
-        let rate = tempo.rate();
-        if rate != self.pacer.rate() {
-            self.pacer.set_rate(now, rate);
-        }
+        self.set_pace(now);
+        let rate = self.pacer.rate();
         // Every half a second is often enough to be told.
         if let Some(median_loss) = median_loss
             && rate != self.told_rate
         {
             self.told_rate = rate;
             self.events.push_back(SenderEvent::RateChanged { rate, median_loss });
+        }
+    }
+
+    /// What is configured, or what the adaptive mode found.
+    fn own_rate(&self) -> Rate {
+        self.tempo.as_ref().map_or(self.config.rate, Tempo::rate)
+    }
+
+    fn set_pace(&mut self, now: Instant) {
+        let rate = self.own_rate().min(self.share);
+        if rate != self.pacer.rate() {
+            self.pacer.set_rate(now, rate);
         }
     }
 

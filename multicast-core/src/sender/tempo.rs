@@ -23,6 +23,8 @@ pub(super) struct Tempo {
     /// When the last look was, and bytes sent by then.
     last: (Instant, u64),
     progress: Vec<Progress>,
+    /// It is not sent faster than this, for the sake of other sessions.
+    share: Rate,
 }
 
 impl Tempo {
@@ -35,12 +37,18 @@ impl Tempo {
             follow_due: now,
             last: (now, 0),
             progress: Vec::new(),
+            share: Rate::MAX,
         }
     }
 
     /// The rate as last decided.
     pub(super) fn rate(&self) -> Rate {
         self.adaptive.rate().min(self.follower.limit())
+    }
+
+    /// Limits what is sent, but not what [`rate`](Self::rate) finds: a loss tells of the rate that was sent.
+    pub(super) fn set_share(&mut self, share: Rate) {
+        self.share = share;
     }
 
     /// The stream begins; `sent` bytes have left before.
@@ -67,7 +75,7 @@ impl Tempo {
         self.adapt_due = now + ADAPT_INTERVAL;
         let receiving = roster.iter_mut().filter(|client| client.state == ClientState::Receiving);
         let mut losses: Vec<f64> = receiving.filter_map(|client| client.link.take_loss()).collect();
-        self.adaptive.next_rate(&mut losses, self.follower.limit());
+        self.adaptive.next_rate(&mut losses, self.follower.limit().min(self.share));
         Some(losses.get(losses.len() / 2).copied().unwrap_or(0.0))
     }
 

@@ -1,7 +1,8 @@
-//! `mcast-server`: serves one image to many machines at once.
+//! `mcast-server`: serves disk images to many machines at once.
 
 mod cli;
 mod exit;
+mod host;
 mod interrupt;
 mod keyboard;
 mod platform;

@@ -5,6 +5,7 @@ mod clients;
 mod images;
 mod rooms;
 mod server;
+mod sessions;
 mod version;
 mod wims;
 
@@ -34,10 +35,11 @@ pub(super) enum Need {
 }
 
 /// All of them, in the order in which they run.
-pub(super) const ALL: [&[Scenario]; 7] = [
+pub(super) const ALL: [&[Scenario]; 8] = [
     &rooms::SCENARIOS,
     &clients::SCENARIOS,
     &server::SCENARIOS,
+    &sessions::SCENARIOS,
     &wims::SCENARIOS,
     &images::SCENARIOS,
     &bad_input::SCENARIOS,

@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::sender::Sender;
+use crate::sender::{Sender, Transmit};
 use crate::sim::{Room, RoomConfig};
+use crate::wire::Packet;
 
 fn mbit(rates: &[u64]) -> Vec<Rate> {
     rates.iter().map(|&rate| Rate::from_mbit(rate)).collect()
@@ -161,4 +162,24 @@ fn all_sessions_together_hold_the_total_over_any_tenth_of_a_second() {
     let bound = TOTAL.bytes_in(Duration::from_millis(100));
     // The pacers' buckets, which a session may find full after it was idle, and a batch each.
     assert!(most as f64 <= bound as f64 * 1.10, "{most} bytes in 100 ms, {bound} are the rate");
+}
+
+#[test]
+fn heartbeats_tell_the_share() {
+    let mut room = room(3, 4 << 10);
+    room.run_for(Duration::from_millis(500));
+    let share = Rate::from_mbit(37);
+    let told = room.command(|sender, now| {
+        sender.set_share(now, Some(share));
+        let due = sender.poll_timeout(now).unwrap() + Duration::from_secs(1);
+        sender.handle_timeout(due);
+        std::iter::from_fn(|| sender.poll_transmit(due)).find_map(|transmit| match transmit {
+            Transmit::Group(datagram) => match Packet::decode(&datagram) {
+                Ok(Packet::Heartbeat(heartbeat)) => Some(heartbeat.rate_kbit),
+                _ => None,
+            },
+            _ => None,
+        })
+    });
+    assert_eq!(told, Some(Some(37_000)));
 }

@@ -54,6 +54,7 @@ fn loopback(c: &mut Criterion) {
         control_port: 0,
         addresses: AddressPool::parse("auto", 1).expect("the default pool"),
         ports: DEFAULT_PORTS,
+        total_rate: None,
         seed: u64::from(std::process::id()),
     })
     .expect("a free port");

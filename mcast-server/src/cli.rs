@@ -57,6 +57,8 @@ Examples:
       Start when 30 machines are there, or 10 minutes after the first one.
   mcast-server send base.swm base2.swm --network 1g --keep-open --json
       Serve all parts of a split WIM, stay for late comers; events as NDJSON.
+  mcast-server send --each win11.wim lab.img --total-rate 800mbit
+      Two sessions, which share 800 Mbit/s; clients say --image lab.img.
   mcast-client receive --server HOST --output /dev/sda
       What the machines run.
 
@@ -65,8 +67,8 @@ with Enter. Ctrl-C or SIGTERM ends the session and releases its clients; the
 second one ends the program at once.
 
 Exit codes:
-  0    every admitted client has the image
-  1    the image, the network or the system refuses
+  0    every admitted client has the image; with --each, of every session
+  1    an image, the network or the system refuses
   2    the command line is wrong
   3    the session ended, but a client that was admitted lacks the image
   130  ended by its user; with --keep-open 0 or 3, if nobody was receiving
@@ -82,8 +84,13 @@ pub(crate) struct SendArguments {
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<PathBuf>,
 
+    /// Serve each image in a session of its own, under its file's name, which clients choose by --image; --min-clients
+    /// and all else counts for each session
+    #[arg(long)]
+    pub(crate) each: bool,
+
     /// Name by which clients ask for the image [default: the first file's name]
-    #[arg(long, value_parser = name)]
+    #[arg(long, value_parser = name, conflicts_with = "each")]
     pub(crate) name: Option<String>,
 
     /// Interface to serve on, by its name or by one of its addresses; required if there are several
@@ -125,6 +132,11 @@ pub(crate) struct SendArguments {
     /// Rate on the wire, headers counted, for example 400mbit
     #[arg(long, value_parser = rate)]
     pub(crate) rate: Option<Rate>,
+
+    /// Rate on the wire of all sessions together: each gets an equal part, and what others do not use, up to its own
+    /// --rate
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub(crate) total_rate: Option<Rate>,
 
     /// Slow down when most clients lose; auto does so unless --network or --rate is given
     #[arg(long, value_enum, default_value_t = Switch::Auto)]

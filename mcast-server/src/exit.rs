@@ -72,6 +72,16 @@ impl Failure {
         self
     }
 
+    /// What went wrong, in one line.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is only what its user wanted.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.exit == Exit::Cancelled
+    }
+
     /// Says it, and gives the code to end with.
     pub(crate) fn report(&self, as_json: bool) -> ExitCode {
         if as_json {

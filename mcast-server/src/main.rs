@@ -1,8 +1,9 @@
-//! `mcast-server`: serves one image to many machines at once.
+//! `mcast-server`: serves disk images to many machines at once.
 
 mod amounts;
 mod cli;
 mod exit;
+mod host;
 mod interrupt;
 mod keyboard;
 mod plan;

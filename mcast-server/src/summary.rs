@@ -8,7 +8,7 @@ use indicatif::BinaryBytes;
 use multicast_core::engine::SessionSummary;
 use multicast_core::net::SendStats;
 use multicast_core::sender::{ClientSnapshot, ClientState, SenderCounters, SenderEvent};
-use multicast_core::types::ClientId;
+use multicast_core::types::{ClientId, SessionId};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -47,6 +47,8 @@ impl Reasons {
 /// The end of a session.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
+    session: SessionId,
+    image: String,
     /// Every client that was admitted has the image.
     complete: bool,
     /// Ended by its user.
@@ -116,6 +118,8 @@ impl Summary {
         let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
         let bits = counters.wire_bytes as f64 * 8.0;
         Self {
+            session: snapshot.session,
+            image: snapshot.image.clone(),
             complete,
             cancelled,
             exit,
@@ -139,7 +143,12 @@ impl Summary {
         }
     }
 
-    /// How the program is to end.
+    /// Its image's name.
+    pub(crate) fn image(&self) -> &str {
+        &self.image
+    }
+
+    /// How the program is to end, if this is the only session.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }

@@ -5,16 +5,16 @@ use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 use std::path::Path;
 
-use multicast_core::address::{AddressPool, GroupClass, PortRange, check_group, warning};
+use multicast_core::address::{AddressError, AddressPool, GroupClass, PortRange, check_group, warning};
 use multicast_core::engine::{EngineConfig, SessionConfig};
 use multicast_core::layout::DEFAULT_SYMBOL_SIZE;
 use multicast_core::manifest::CachePlace;
 use multicast_core::net::{self, Interface};
-use multicast_core::pace::{AdaptConfig, Profile, largest_payload};
+use multicast_core::pace::{AdaptConfig, Profile, Rate, largest_payload};
 use multicast_core::sender::StartPolicy;
 
 use crate::cli::{SendArguments, Switch};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::platform;
 
 /// Our header, and the room for a tag of encryption.
@@ -25,8 +25,11 @@ pub(crate) struct Terms {
     pub(crate) interface: Interface,
     pub(crate) addresses: AddressPool,
     pub(crate) ports: PortRange,
-    pub(crate) group: IpAddr,
+    /// One for each session.
+    pub(crate) groups: Vec<IpAddr>,
     pub(crate) profile: Profile,
+    /// Of all sessions together.
+    pub(crate) total_rate: Option<Rate>,
     pub(crate) adaptive: bool,
     pub(crate) cache: CachePlace,
     /// What is allowed and may yet hurt.
@@ -40,7 +43,7 @@ impl Terms {
         let addresses = AddressPool::parse(&arguments.address, seed())?;
         let ports = arguments.ports.parse::<PortRange>()?;
         // Chosen here already: its family decides how large a symbol can be.
-        let group = addresses.clone().allocate()?;
+        let groups = groups(&addresses, if arguments.each { arguments.images.len() } else { 1 })?;
         let explicit = arguments.network.or(arguments.rate.map(Profile::Custom));
         let adaptive = match arguments.adaptive {
             Switch::On => true,
@@ -52,16 +55,17 @@ impl Terms {
             interface,
             addresses,
             ports,
-            group,
+            total_rate: arguments.total_rate,
             adaptive,
             cache: cache_place(&arguments.manifest_cache),
-            warnings: warning(group).map(|warning| warning.to_string()).into_iter().collect(),
+            warnings: groups.iter().filter_map(|group| Some(warning(*group)?.to_string())).collect(),
+            groups,
         })
     }
 
     /// Payload bytes of a symbol: the default, or what a smaller frame carries; the codecs want it even.
     pub(crate) fn symbol_size(&self) -> u16 {
-        let room = largest_payload(self.group, self.interface.mtu).saturating_sub(FRAMING);
+        let room = largest_payload(self.groups[0], self.interface.mtu).saturating_sub(FRAMING);
         (room.min(DEFAULT_SYMBOL_SIZE.into()) & !1) as u16
     }
 
@@ -71,14 +75,17 @@ impl Terms {
             control_port,
             addresses: self.addresses.clone(),
             ports: self.ports,
+            total_rate: self.total_rate,
             seed: seed(),
         }
     }
 
-    pub(crate) fn session(&self, name: &str, arguments: &SendArguments) -> SessionConfig {
-        let needs_source = check_group(self.group).is_ok_and(GroupClass::needs_source);
+    /// Terms of the session of this number.
+    pub(crate) fn session(&self, number: usize, name: &str, arguments: &SendArguments) -> SessionConfig {
+        let group = self.groups[number];
+        let needs_source = check_group(group).is_ok_and(GroupClass::needs_source);
         SessionConfig {
-            group: Some(self.group),
+            group: Some(group),
             source_specific: arguments.source_specific || needs_source,
             ttl: arguments.ttl,
             dscp: arguments.dscp,
@@ -94,6 +101,19 @@ impl Terms {
             ..SessionConfig::new(name, self.profile)
         }
     }
+}
+
+/// An address for each of so many sessions.
+fn groups(addresses: &AddressPool, sessions: usize) -> Result<Vec<IpAddr>, Failure> {
+    let mut free = addresses.clone();
+    let groups = (0..sessions).map(|_| free.allocate()).collect::<Result<Vec<_>, _>>();
+    groups.map_err(|error| match error {
+        AddressError::Exhausted { in_use, .. } if sessions > 1 => {
+            let text = format!("--each: {sessions} images need an address each, --address {addresses} has {in_use}");
+            Failure::new(Exit::Usage, text).with_help(Some("leave --address out, or give it a range or a prefix"))
+        }
+        error => error.into(),
+    })
 }
 
 /// By the link's speed; where it is not known, and on loopback, the fastest, which then adapts.
@@ -148,7 +168,7 @@ mod tests {
             terms.interface.mtu = mtu;
             assert_eq!(terms.symbol_size(), size, "{mtu}");
         }
-        terms.group = "ff15::1".parse().unwrap();
+        terms.groups = vec!["ff15::1".parse().unwrap()];
         terms.interface.mtu = 1500;
         assert_eq!(terms.symbol_size(), 1420);
     }

@@ -37,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         control_port: 0,
         addresses: AddressPool::parse("auto", seed)?,
         ports: DEFAULT_PORTS,
+        total_rate: None,
         seed,
     })?;
     let session = serve(&engine, &image)?;

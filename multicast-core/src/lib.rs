@@ -31,6 +31,7 @@
 //!     control_port: 0,
 //!     addresses: AddressPool::parse("auto", seed)?,
 //!     ports: DEFAULT_PORTS,
+//!     total_rate: None,
 //!     seed,
 //! })?;
 //! let session = engine.start_session(SessionConfig::new("image", Profile::Gigabit), delivery, manifest)?;

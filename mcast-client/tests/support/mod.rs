@@ -45,6 +45,7 @@ impl Room {
             control_port: 0,
             addresses: AddressPool::parse("auto", seed).unwrap(),
             ports: DEFAULT_PORTS,
+            total_rate: None,
             seed,
         });
         Self { folder, image, engine: engine.unwrap() }

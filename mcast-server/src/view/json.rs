@@ -1,6 +1,7 @@
 //! NDJSON on the standard output: events as the engine tells them, and `session`, `hashing`,
 //! `progress`, `warning`, `summary` and `error`.
 
+use std::collections::HashMap;
 use std::io::{Write, stdout};
 use std::time::{Duration, Instant};
 
@@ -18,13 +19,12 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// A line of JSON for everything.
 pub(crate) struct Json {
     started: Instant,
-    bytes_total: u64,
-    image_symbols: u64,
+    sessions: HashMap<SessionId, About>,
 }
 
 impl Json {
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now(), bytes_total: 0, image_symbols: 0 }
+        Self { started: Instant::now(), sessions: HashMap::new() }
     }
 }
 
@@ -33,30 +33,32 @@ impl View for Json {
         INTERVAL
     }
 
-    fn hashing(&mut self, done: u64, total: u64) {
-        print(&Line::Hashing { bytes_hashed: done, bytes_total: total });
+    fn hashing(&mut self, image: &str, done: u64, total: u64) {
+        print(&Line::Hashing { image, bytes_hashed: done, bytes_total: total });
     }
 
     fn session(&mut self, about: About) {
-        self.bytes_total = about.bytes;
-        self.image_symbols = about.image_symbols;
         print(&Line::Session(&about));
+        self.sessions.insert(about.session, about);
     }
 
-    fn event(&mut self, event: &SenderEvent) {
-        print(event);
+    fn event(&mut self, session: Option<SessionId>, event: &SenderEvent) {
+        let image = session.and_then(|session| Some(self.sessions.get(&session)?.image.as_str()));
+        print(&Told { event, session, image });
     }
 
     fn progress(&mut self, snapshot: &SessionSnapshot) {
+        let Some(about) = self.sessions.get(&snapshot.session) else { return };
         let done = |client: &ClientSnapshot| f64::from(client.verified) / f64::from(snapshot.blocks.max(1));
         print(&Line::Progress {
             seconds: self.started.elapsed().as_secs_f64(),
             session: snapshot.session,
+            image: &snapshot.image,
             state: snapshot.state,
-            bytes_total: self.bytes_total,
+            bytes_total: about.bytes,
             blocks_total: snapshot.blocks,
             rate: snapshot.rate,
-            symbols_per_image: snapshot.counters.symbols as f64 / self.image_symbols.max(1) as f64,
+            symbols_per_image: snapshot.counters.symbols as f64 / about.image_symbols.max(1) as f64,
             needed_symbols: snapshot.needed_symbols,
             remaining_seconds: snapshot.remaining.as_secs_f64(),
             awaited: snapshot.awaited,
@@ -75,11 +77,23 @@ impl View for Json {
     }
 }
 
+/// An event of the engine's, and the session that it belongs to, if it does.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    event: &'a SenderEvent,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<SessionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<&'a str>,
+}
+
 /// What the shell adds to the engine's events.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Line<'a> {
     Hashing {
+        image: &'a str,
         bytes_hashed: u64,
         bytes_total: u64,
     },
@@ -87,6 +101,7 @@ enum Line<'a> {
     Progress {
         seconds: f64,
         session: SessionId,
+        image: &'a str,
         state: SessionState,
         bytes_total: u64,
         blocks_total: u32,

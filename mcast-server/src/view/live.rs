@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use console::Term;
 use indicatif::{BinaryBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use multicast_core::sender::{SenderEvent, SessionSnapshot};
-use multicast_core::wire::SessionState;
+use multicast_core::types::SessionId;
 
-use super::narrator::Narrator;
-use super::table::{self, Meter, Size};
+use super::sessions::Sessions;
+use super::table::{self, Size};
 use super::{About, View};
 use crate::keyboard::KEYS;
 use crate::summary::Summary;
@@ -20,14 +20,16 @@ pub(crate) struct Live {
     terminal: Term,
     canvas: ProgressBar,
     started: Instant,
-    about: Option<About>,
-    meter: Meter,
-    narrator: Narrator,
+    sessions: Sessions,
+    /// How far hashing is.
+    hashing: Option<String>,
+    /// What has ended, to be told below the table.
+    summaries: Vec<String>,
     keys: bool,
 }
 
 impl Live {
-    pub(crate) fn new(keys: bool) -> Self {
+    pub(crate) fn new(keys: bool, sessions: usize) -> Self {
         let canvas = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
             canvas.set_style(style);
@@ -36,9 +38,9 @@ impl Live {
             terminal: Term::stdout(),
             canvas,
             started: Instant::now(),
-            about: None,
-            meter: Meter::default(),
-            narrator: Narrator::default(),
+            sessions: Sessions::new(sessions),
+            hashing: None,
+            summaries: Vec::new(),
             keys,
         }
     }
@@ -47,6 +49,16 @@ impl Live {
         let (rows, columns) = self.terminal.size();
         // The last column stays free: some terminals break the line behind it.
         Size { columns: usize::from(columns).saturating_sub(1), rows: rows.into() }
+    }
+
+    /// Draws all sessions, and what is being hashed; commands are explained while there is a use for them.
+    fn draw(&self) {
+        let mut lines = self.sessions.lines(self.size());
+        lines.extend(self.hashing.clone());
+        if self.keys && self.sessions.are_open() {
+            lines.push(KEYS.to_owned());
+        }
+        self.canvas.set_message(lines.join("\n"));
     }
 
     fn say(&self, text: &str) {
@@ -59,32 +71,29 @@ impl View for Live {
         INTERVAL
     }
 
-    fn hashing(&mut self, done: u64, total: u64) {
+    fn hashing(&mut self, image: &str, done: u64, total: u64) {
         let share = done as f64 / total.max(1) as f64;
         let bar = table::bar(share, 30);
         let (done, total) = (BinaryBytes(done), BinaryBytes(total));
-        self.canvas.set_message(format!("hashing  {bar}  {:>3.0} %  {done} of {total}", share * 100.0));
+        self.hashing = Some(format!("hashing {image}  {bar}  {:>3.0} %  {done} of {total}", share * 100.0));
+        self.draw();
     }
 
     fn session(&mut self, about: About) {
-        self.canvas.set_message(String::new());
-        self.about = Some(about);
+        self.hashing = None;
+        self.sessions.add(about);
+        self.draw();
     }
 
-    fn event(&mut self, event: &SenderEvent) {
-        if let Some(text) = self.narrator.tell(event) {
+    fn event(&mut self, session: Option<SessionId>, event: &SenderEvent) {
+        if let Some(text) = self.sessions.tell(session, event) {
             self.say(&text);
         }
     }
 
     fn progress(&mut self, snapshot: &SessionSnapshot) {
-        let Some(about) = &self.about else { return };
-        let rate = self.meter.rate(snapshot.counters.wire_bytes);
-        let mut lines = table::lines(snapshot, about, rate, self.size());
-        if self.keys && snapshot.state != SessionState::Ended {
-            lines.push(KEYS.to_owned());
-        }
-        self.canvas.set_message(lines.join("\n"));
+        self.sessions.note(snapshot);
+        self.draw();
     }
 
     fn warning(&mut self, text: &str) {
@@ -100,8 +109,17 @@ impl View for Live {
     }
 
     fn summary(&mut self, summary: &Summary) {
+        self.summaries.push(self.sessions.summary(summary));
+    }
+
+    fn close(&mut self) {
+        if self.summaries.is_empty() {
+            return;
+        }
         // The table stays as it was last: it says who has what.
+        self.hashing = None;
+        self.draw();
         self.canvas.abandon();
-        let _ = self.terminal.write_line(&format!("\n{summary}"));
+        let _ = self.terminal.write_line(&format!("\n{}", self.summaries.join("\n")));
     }
 }

@@ -1,9 +1,10 @@
-//! How a session shows itself: a live table, plain lines, or NDJSON.
+//! How sessions show themselves: a live table, plain lines, or NDJSON.
 
 pub(crate) mod json;
 mod live;
 mod narrator;
 mod plain;
+mod sessions;
 mod table;
 
 use std::io::{IsTerminal, stdout};
@@ -38,27 +39,29 @@ pub(crate) struct About {
     pub(crate) interface: String,
     /// Bits per second on the wire; the ceiling if it adapts.
     pub(crate) rate: Rate,
+    /// Of all sessions together.
+    pub(crate) total_rate: Option<Rate>,
     pub(crate) adaptive: bool,
     pub(crate) send_buffer: BufferSize,
     /// The hashes were known from an earlier start.
     pub(crate) manifest_cached: bool,
 }
 
-/// Shows a session. What is told once is told by its name, all else by what it is called with last.
+/// Shows sessions. What is told once is told by its name, all else by what it is called with last.
 pub(crate) trait View {
     /// Between two pictures of progress.
     fn interval(&self) -> Duration;
 
-    /// The image is being hashed.
-    fn hashing(&mut self, done: u64, total: u64);
+    /// The image of this name is being hashed.
+    fn hashing(&mut self, image: &str, done: u64, total: u64);
 
-    /// The session is open.
+    /// A session is open.
     fn session(&mut self, about: About);
 
-    /// Something happened.
-    fn event(&mut self, event: &SenderEvent);
+    /// Something happened in a session, or concerns none.
+    fn event(&mut self, session: Option<SessionId>, event: &SenderEvent);
 
-    /// How it stands.
+    /// How a session stands.
     fn progress(&mut self, snapshot: &SessionSnapshot);
 
     /// Something that may hurt.
@@ -67,18 +70,21 @@ pub(crate) trait View {
     /// Somebody has typed something, which moved the cursor.
     fn typed(&mut self, _answer: Option<&str>) {}
 
-    /// It is over; the last call.
+    /// A session is over.
     fn summary(&mut self, summary: &Summary);
+
+    /// All are over; the last call.
+    fn close(&mut self) {}
 }
 
-/// The view that fits where the output goes; `keys` if commands are read from the terminal.
-pub(crate) fn choose(as_json: bool, keys: bool) -> Box<dyn View> {
+/// The view for so many sessions that fits where the output goes; `keys` if commands are read from the terminal.
+pub(crate) fn choose(as_json: bool, keys: bool, sessions: usize) -> Box<dyn View> {
     if as_json {
         Box::new(json::Json::new())
     } else if is_live() {
-        Box::new(live::Live::new(keys))
+        Box::new(live::Live::new(keys, sessions))
     } else {
-        Box::new(plain::Plain::new())
+        Box::new(plain::Plain::new(sessions))
     }
 }
 

@@ -1,14 +1,16 @@
 //! Lines for a log: what happens, and now and then how it stands.
 
+use std::collections::HashMap;
 use std::io::{Write, stdout};
 use std::time::{Duration, Instant};
 
 use indicatif::BinaryBytes;
 use multicast_core::sender::{SenderEvent, SessionSnapshot};
+use multicast_core::types::SessionId;
 use multicast_core::wire::SessionState;
 
-use super::narrator::Narrator;
-use super::table::{self, Meter};
+use super::sessions::Sessions;
+use super::table;
 use super::{About, View};
 use crate::summary::Summary;
 
@@ -17,21 +19,13 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// Prints to the standard output.
 pub(crate) struct Plain {
     started: Instant,
-    about: Option<About>,
-    meter: Meter,
-    narrator: Narrator,
-    told: Option<(SessionState, u64)>,
+    sessions: Sessions,
+    told: HashMap<SessionId, (SessionState, u64)>,
 }
 
 impl Plain {
-    pub(crate) fn new() -> Self {
-        Self {
-            started: Instant::now(),
-            about: None,
-            meter: Meter::default(),
-            narrator: Narrator::default(),
-            told: None,
-        }
+    pub(crate) fn new(sessions: usize) -> Self {
+        Self { started: Instant::now(), sessions: Sessions::new(sessions), told: HashMap::new() }
     }
 
     fn say(&self, text: &str) {
@@ -45,31 +39,29 @@ impl View for Plain {
         INTERVAL
     }
 
-    fn hashing(&mut self, done: u64, total: u64) {
-        self.say(&format!("hashing: {} of {}", BinaryBytes(done), BinaryBytes(total)));
+    fn hashing(&mut self, image: &str, done: u64, total: u64) {
+        self.say(&format!("hashing {image}: {} of {}", BinaryBytes(done), BinaryBytes(total)));
     }
 
     fn session(&mut self, about: About) {
         self.say(&table::title(&about));
-        self.about = Some(about);
+        self.sessions.add(about);
     }
 
-    fn event(&mut self, event: &SenderEvent) {
-        if let Some(text) = self.narrator.tell(event) {
+    fn event(&mut self, session: Option<SessionId>, event: &SenderEvent) {
+        if let Some(text) = self.sessions.tell(session, event) {
             self.say(&text);
         }
     }
 
     fn progress(&mut self, snapshot: &SessionSnapshot) {
         // A session that waits for hours needs no line a moment.
-        let now = Some((snapshot.state, snapshot.counters.symbols));
-        if let Some(about) = &self.about
-            && self.told != now
-            && snapshot.state != SessionState::Ended
+        let now = (snapshot.state, snapshot.counters.symbols);
+        if snapshot.state != SessionState::Ended
+            && self.told.insert(snapshot.session, now) != Some(now)
+            && let Some(state) = self.sessions.note(snapshot)
         {
-            let state = table::state(snapshot, about, self.meter.rate(snapshot.counters.wire_bytes));
             self.say(&state);
-            self.told = now;
         }
     }
 
@@ -78,6 +70,6 @@ impl View for Plain {
     }
 
     fn summary(&mut self, summary: &Summary) {
-        let _ = writeln!(stdout(), "{summary}");
+        let _ = writeln!(stdout(), "{}", self.sessions.summary(summary));
     }
 }

@@ -224,6 +224,7 @@ mod tests {
             control: ([0, 0, 0, 0], 62_999).into(),
             interface: "eth0".to_owned(),
             rate: Rate::from_mbit(930),
+            total_rate: None,
             adaptive: false,
             send_buffer: BufferSize { asked: 1, granted: 1 },
             manifest_cached: true,

@@ -47,10 +47,15 @@ impl Room {
 
     /// A client in this process that stores the image as `name`.
     pub fn client(&self, server: SocketAddr, number: u64, name: &str) -> Client {
+        self.client_of("", server, number, name)
+    }
+
+    /// The same for the image of this name.
+    pub fn client_of(&self, image: &str, server: SocketAddr, number: u64, name: &str) -> Client {
         Client::start(ClientConfig {
             server,
             interface: net::choose(Some("lo")).unwrap(),
-            image: String::new(),
+            image: image.to_owned(),
             output: self.path(name),
             fresh: false,
             host: format!("pc-{number}"),

@@ -4,6 +4,7 @@ use crate::address::{AddressError, PortError};
 use crate::codec::CodecError;
 use crate::image::ImageError;
 use crate::net::NetError;
+use crate::pace::Rate;
 use crate::receiver::ReceiverError;
 use crate::store::StoreError;
 
@@ -40,6 +41,14 @@ pub enum EngineError {
     NameTaken {
         /// The name.
         name: String,
+    },
+    /// The lowest rate for each session would be more than all of them may have together.
+    #[error("no rate is left for another session: {sessions} share {total}, each needs {} at least", Rate::MIN)]
+    NoRateLeft {
+        /// Bits per second on the wire of all sessions together.
+        total: Rate,
+        /// Sessions that share it.
+        sessions: usize,
     },
     /// The system lacks means, such as threads.
     #[error("the system refuses {what}")]

@@ -10,6 +10,7 @@ mod error;
 mod gather;
 mod server;
 mod session;
+mod share;
 
 pub use client::{Client, ClientConfig, ClientEvent, ClientSummary};
 pub use clock::Clock;

@@ -10,10 +10,12 @@ use crossbeam_channel::{Receiver, Sender as Channel, unbounded};
 use super::clock::Clock;
 use super::error::EngineError;
 use super::session::{Inbound, Session, SessionConfig, SessionThread, pass_on};
+use super::share::TotalRate;
 use crate::address::{AddressPool, PortRange, find_free_port};
 use crate::image::Delivery;
 use crate::manifest::Manifest;
 use crate::net::{ControlSocket, Interface, Waker, wait};
+use crate::pace::Rate;
 use crate::sender::SenderEvent;
 use crate::types::{ClientId, SessionId};
 use crate::wire::{Join, Kind, Packet, Refusal, RefuseReason, VERSION, WireError, peek};
@@ -38,6 +40,9 @@ pub struct EngineConfig {
     pub addresses: AddressPool,
     /// UDP ports for sessions.
     pub ports: PortRange,
+    /// Bits per second on the wire of all sessions together: each gets what it wants, or as much as
+    /// any other.
+    pub total_rate: Option<Rate>,
     /// For session numbers and the choice of ports.
     pub seed: u64,
 }
@@ -48,6 +53,7 @@ pub struct Engine {
     socket: Arc<ControlSocket>,
     door: Arc<Mutex<Door>>,
     allocation: Arc<Mutex<Allocation>>,
+    total_rate: Option<Arc<TotalRate>>,
     events: Receiver<SenderEvent>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
@@ -96,6 +102,7 @@ impl Engine {
                 ports: config.ports,
                 rng: fastrand::Rng::with_seed(config.seed),
             })),
+            total_rate: config.total_rate.map(TotalRate::new),
             events,
             waker,
             thread: Some(thread),
@@ -116,6 +123,11 @@ impl Engine {
     /// Clients that ask for `name` are told that it is being prepared, until a session has it.
     pub fn prepare(&self, name: &str) {
         lock(&self.door).preparing.push(name.to_owned());
+    }
+
+    /// It will not be served after all.
+    pub fn abandon(&self, name: &str) {
+        lock(&self.door).preparing.retain(|other| other != name);
     }
 
     /// Begins a session that serves `delivery`, whose hashes are `manifest`.
@@ -182,6 +194,7 @@ impl Engine {
             self.socket.clone(),
             inbox,
             self.clock,
+            self.total_rate.as_ref(),
         );
         match thread {
             Ok(thread) => thread.start(inbound, leave),

@@ -10,13 +10,14 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, bounded, 
 use super::clock::Clock;
 use super::error::{EngineError, SessionError};
 use super::gather::Gather;
+use super::share::{Share, TotalRate};
 use crate::image::Delivery;
 use crate::manifest::Manifest;
 use crate::net::{
     BufferSize, ControlSocket, Interface, MAX_BATCH_BYTES, MAX_SEGMENTS, MulticastSender, NetError, SendStats,
     SenderOptions,
 };
-use crate::pace::{AdaptConfig, Profile, headers_on_wire, largest_payload};
+use crate::pace::{AdaptConfig, Profile, Rate, headers_on_wire, largest_payload};
 use crate::sender::{Sender, SenderConfig, SenderEvent, SessionSnapshot, StartPolicy, Transmit};
 use crate::types::{ClientId, Instant, SessionId};
 use crate::wire::SYMBOL_HEADER_LEN;
@@ -209,6 +210,8 @@ pub(super) struct SessionThread {
     inbox: Receiver<Inbound>,
     events: Channel<SenderEvent>,
     clock: Clock,
+    /// Its part of what all sessions may send together.
+    share: Option<Share>,
     next_check: Instant,
     started: Option<Instant>,
     image: (u64, u64),
@@ -225,6 +228,7 @@ impl SessionThread {
         control: Arc<ControlSocket>,
         inbox: Receiver<Inbound>,
         clock: Clock,
+        total: Option<&Arc<TotalRate>>,
     ) -> Result<Self, EngineError> {
         let segment = SYMBOL_HEADER_LEN + usize::from(manifest.layout.geometry().symbol_size);
         let limit = largest_payload(group.ip(), interface.mtu);
@@ -239,7 +243,9 @@ impl SessionThread {
         let options = SenderOptions { ttl: config.ttl, dscp: config.dscp, send_buffer: config.profile.send_buffer() };
         let socket = MulticastSender::new(interface, group.ip(), &options)?;
         let headers = headers_on_wire(group.ip());
-        let burst = config.profile.burst();
+        // Sessions that share a rate may all send a burst at the same time.
+        let largest = total.map_or(u32::MAX, |total| Profile::Custom(total.rate()).burst());
+        let burst = config.profile.burst().min(largest);
         let batch = MAX_SEGMENTS.min(MAX_BATCH_BYTES / segment).min(burst as usize / (segment + headers)).max(1);
         let priority = delivery.priority_blocks(&manifest.layout)?;
         let terms = SenderConfig {
@@ -261,13 +267,17 @@ impl SessionThread {
             batch: batch as u16,
             headers: headers as u32,
         };
+        let share = total.map(|total| total.join(id)).transpose()?;
         let delivery = Arc::new(delivery);
+        let mut sender = Sender::new(terms, clock.now());
+        // Until it has asked for more.
+        sender.set_share(clock.now(), share.as_ref().map(|_| Rate::MIN));
         // Nobody listens until it starts.
         let (events, _) = unbounded();
         Ok(Self {
             id,
             group,
-            sender: Sender::new(terms, clock.now()),
+            sender,
             gather: Gather::new(delivery.clone(), &manifest),
             image: (manifest.layout.image_size(), manifest.layout.image_symbols()),
             delivery,
@@ -276,6 +286,7 @@ impl SessionThread {
             inbox,
             events,
             clock,
+            share,
             next_check: clock.now() + IMAGE_CHECK,
             started: None,
         })
@@ -343,12 +354,16 @@ impl SessionThread {
                 self.delivery.check_unchanged()?;
                 self.next_check = now + IMAGE_CHECK;
             }
+            self.settle_share(now);
             self.tell_events();
             if let Some(transmit) = self.sender.poll_transmit(now) {
                 self.transmit(transmit)?;
                 continue;
             }
-            let due = self.sender.poll_timeout(now).unwrap_or(now).min(self.next_check);
+            let mut due = self.sender.poll_timeout(now).unwrap_or(now).min(self.next_check);
+            if let Some(share_due) = self.share.as_ref().and_then(Share::due) {
+                due = due.min(share_due);
+            }
             match self.inbox.recv_timeout(self.clock.until(due)) {
                 Ok(inbound) => self.handle(inbound),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -356,6 +371,15 @@ impl SessionThread {
             }
         }
         Ok(())
+    }
+
+    /// Tells the other sessions what this one could send at, and holds what that leaves it.
+    fn settle_share(&mut self, now: Instant) {
+        if let Some(share) = &mut self.share
+            && let Some(rate) = share.settle(now, self.sender.wanted_rate())
+        {
+            self.sender.set_share(now, Some(rate));
+        }
     }
 
     fn handle(&mut self, inbound: Inbound) {

@@ -123,6 +123,8 @@ pub struct Sender {
     polls: Polls,
     pacer: Pacer,
     tempo: Tempo,
+    /// What other sessions leave to this one.
+    share: Rate,
     /// The rate of the last event about it.
     told_rate: Rate,
     /// When the first client that is still here became ready.
@@ -161,6 +163,7 @@ impl Sender {
             polls: Polls::new(),
             pacer: Pacer::new(tempo.rate(), config.burst),
             tempo,
+            share: Rate::MAX,
             told_rate: config.rate,
             first_ready: None,
             ready: 0,
@@ -235,6 +238,18 @@ impl Sender {
             }
         }
         self.end(now, EndCause::Cancelled);
+    }
+
+    /// The rate at which it could send now if it were alone; `None` while it has nothing to send.
+    pub fn wanted_rate(&self) -> Option<Rate> {
+        (self.state == SessionState::Running && self.needs.total() > 0).then(|| self.own_rate())
+    }
+
+    /// Sends at `share` at most from `now` on, whatever else allows more; `None` for no such limit.
+    pub fn set_share(&mut self, now: Instant, share: Option<Rate>) {
+        self.share = share.unwrap_or(Rate::MAX);
+        self.tempo.set_share(self.share);
+        self.set_pace(now);
     }
 
     /// Removes a client for good; false if it is not here.
@@ -642,16 +657,26 @@ impl Sender {
             return;
         }
         let median_loss = self.tempo.judge(now, &mut self.roster, self.counters.wire_bytes, self.symbol_cost);
-        let rate = self.tempo.rate();
-        if rate != self.pacer.rate() {
-            self.pacer.set_rate(now, rate);
-        }
+        self.set_pace(now);
+        let rate = self.pacer.rate();
         // Every half a second is often enough to be told.
         if let Some(median_loss) = median_loss
             && rate != self.told_rate
         {
             self.told_rate = rate;
             self.events.push_back(SenderEvent::RateChanged { rate, median_loss });
+        }
+    }
+
+    /// What is configured, or what the adaptive mode found.
+    fn own_rate(&self) -> Rate {
+        self.tempo.rate()
+    }
+
+    fn set_pace(&mut self, now: Instant) {
+        let rate = self.own_rate().min(self.share);
+        if rate != self.pacer.rate() {
+            self.pacer.set_rate(now, rate);
         }
     }
 

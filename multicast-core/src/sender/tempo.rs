@@ -28,6 +28,8 @@ pub(super) struct Tempo {
     /// When the last look was, and bytes sent by then.
     last: (Instant, u64),
     progress: Vec<Progress>,
+    /// It is not sent faster than this, for the sake of other sessions.
+    share: Rate,
 }
 
 impl Tempo {
@@ -43,6 +45,7 @@ impl Tempo {
             follow_due: now,
             last: (now, 0),
             progress: Vec::new(),
+            share: Rate::MAX,
         }
     }
 
@@ -50,6 +53,11 @@ impl Tempo {
     pub(super) fn rate(&self) -> Rate {
         let limit = self.follower.as_ref().map_or(Rate::MAX, Follower::limit);
         self.adaptive.rate().min(limit)
+    }
+
+    /// Limits what is sent, but not what [`rate`](Self::rate) finds: a loss tells of the rate that was sent.
+    pub(super) fn set_share(&mut self, share: Rate) {
+        self.share = share;
     }
 
     /// The stream begins; `sent` bytes have left before.
@@ -76,7 +84,7 @@ impl Tempo {
         self.adapt_due = now + ADAPT_INTERVAL;
         let receiving = roster.iter_mut().filter(|client| client.state == ClientState::Receiving);
         let mut losses: Vec<f64> = receiving.filter_map(|client| client.link.take_loss()).collect();
-        let limit = self.rate();
+        let limit = self.rate().min(self.share);
         self.adaptive.next_rate(&mut losses, limit);
         Some(losses.get(losses.len() / 2).copied().unwrap_or(0.0))
     }

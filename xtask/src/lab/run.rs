@@ -41,6 +41,8 @@ pub(super) struct Setup {
     pub(super) loss: f64,
     /// Share of datagrams lost on the way to the server.
     pub(super) feedback_loss: f64,
+    /// Each image in a session of its own; the rate is what all of them share.
+    pub(super) each: bool,
 }
 
 impl Setup {
@@ -54,6 +56,7 @@ impl Setup {
             cap: Some(CAP),
             loss: 0.0,
             feedback_loss: 0.0,
+            each: false,
         }
     }
 
@@ -146,7 +149,8 @@ impl<'a> Room<'a> {
         let mut command = self.server_command();
         command.arg("send").args(&self.images).args(["--interface", "eth0", "--json"]);
         command.args(["--min-clients", &self.setup.min_clients.to_string()]);
-        command.args(["--rate", &format!("{}kbit", self.setup.rate / 1000)]);
+        let each: &[&str] = if self.setup.each { &["--each", "--total-rate"] } else { &["--rate"] };
+        command.args(each).arg(format!("{}kbit", self.setup.rate / 1000));
         let before = self.net.counters()?;
         self.before.get_or_insert(before);
         let label = self.label("server");
@@ -160,6 +164,10 @@ impl<'a> Room<'a> {
     pub(super) fn start_client(&mut self, i: usize) -> Result<()> {
         let mut command = self.client_command(i)?;
         command.arg("--json");
+        if self.setup.each {
+            let image = self.image_of(i).file_name().context("an image without a name")?;
+            command.arg("--image").arg(image);
+        }
         self.start_client_by(i, &mut command)
     }
 
@@ -200,9 +208,15 @@ impl<'a> Room<'a> {
         command
     }
 
-    /// Where client `i` writes: a file, or a folder if there are several images.
+    /// What client `i` gets where each image has a session of its own: they take turns.
+    fn image_of(&self, i: usize) -> &Path {
+        &self.images[i % self.images.len()]
+    }
+
+    /// Where client `i` writes: a file, or a folder if it gets several images.
     pub(super) fn output(&self, i: usize) -> PathBuf {
         match self.images.len() {
+            _ if self.setup.each => self.output_folder(i).join("copy"),
             1 => self.output_folder(i).join("copy"),
             _ => self.output_folder(i),
         }
@@ -277,6 +291,9 @@ impl<'a> Room<'a> {
 
     fn check_copy(&self, i: usize) -> Result<()> {
         let output = self.output(i);
+        if self.setup.each {
+            return files::check_copy(self.image_of(i), &output);
+        }
         if let [image] = &self.images[..] {
             return files::check_copy(image, &output);
         }

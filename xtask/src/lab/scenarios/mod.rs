@@ -6,6 +6,7 @@ mod images;
 mod instructions;
 mod rooms;
 mod server;
+mod sessions;
 mod version;
 mod wims;
 
@@ -37,10 +38,11 @@ pub(super) enum Need {
 }
 
 /// All of them, in the order in which they run.
-pub(super) const ALL: [&[Scenario]; 8] = [
+pub(super) const ALL: [&[Scenario]; 9] = [
     &rooms::SCENARIOS,
     &clients::SCENARIOS,
     &server::SCENARIOS,
+    &sessions::SCENARIOS,
     &wims::SCENARIOS,
     &images::SCENARIOS,
     &bad_input::SCENARIOS,

@@ -758,7 +758,11 @@ impl Sender {
         if let Some(block) = self.current.filter(|&block| self.needs.goes_on(block)) {
             return Some(block);
         }
-        let block = self.order.next(self.needs.carousel(), &self.roster.held())?;
+        if self.needs.carousel().count_ones() == 0 {
+            return None;
+        }
+        let held = if self.order.looks_at_clients() { self.roster.held() } else { Vec::new() };
+        let block = self.order.next(self.needs.carousel(), &held)?;
         self.needs.begin(block);
         self.current = Some(block);
         Some(block)

@@ -17,4 +17,9 @@ pub trait Order: Send {
     /// The next one of the `wanted` blocks, or `None` if no block is. `held` has the blocks of each
     /// client that is being served, as it last told; what went out since is neither held nor wanted.
     fn next(&mut self, wanted: &Bitmap, held: &[&Bitmap]) -> Option<BlockIndex>;
+
+    /// Whether it looks at `held`; if not, it is given none, as gathering that takes time.
+    fn looks_at_clients(&self) -> bool {
+        true
+    }
 }

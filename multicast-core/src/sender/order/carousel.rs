@@ -49,6 +49,10 @@ impl Carousel {
 }
 
 impl Order for Carousel {
+    fn looks_at_clients(&self) -> bool {
+        false
+    }
+
     fn next(&mut self, wanted: &Bitmap, _held: &[&Bitmap]) -> Option<BlockIndex> {
         if let Some(block) = self.head(wanted) {
             return Some(block);

@@ -91,6 +91,7 @@ pub fn session(size: u64, clients: u32) -> Sender {
         rate: Rate::MAX,
         burst: u32::MAX,
         adaptive: None,
+        first_rate: None,
         batch: BATCH,
         headers: 42,
     };

@@ -107,6 +107,7 @@
 //!         rate: Rate::from_mbit(100),
 //!         burst: 15_000,
 //!         adaptive: None,
+//!         first_rate: None,
 //!         batch: 8,
 //!         headers: 42,
 //!     },

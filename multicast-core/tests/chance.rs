@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::{assert_identical, small_room};
-use multicast_core::sender::{ClientState, Sender, SenderEvent, StartPolicy};
+use multicast_core::sender::{ClientState, Ladder, SenderEvent, StartPolicy};
 use multicast_core::sim::{LinkModel, Room, RoomConfig};
 use proptest::prelude::*;
 
@@ -38,6 +38,7 @@ fn link() -> impl Strategy<Value = LinkModel> {
         reorder,
         duplicate,
         corrupt,
+        ..LinkModel::CLEAN
     })
 }
 
@@ -104,7 +105,7 @@ fn strike(room: &mut Room, blow: &Blow, server: &mut bool) {
         }
         Blow::StartServer => start_server(room, server),
         Blow::Pause => drop(room.command(|server, _| server.pause())),
-        Blow::Resume => drop(room.command(Sender::resume)),
+        Blow::Resume => drop(room.command(Ladder::resume)),
         Blow::Remove(n) => {
             let client = room.client_id(n % count);
             room.command(|server, now| server.remove(now, client));
@@ -148,7 +149,7 @@ fn tell(config: &RoomConfig, blows: &[(u64, Blow)]) -> Room {
         strike(&mut room, blow, &mut server);
     }
     start_server(&mut room, &mut server);
-    room.command(Sender::resume);
+    room.command(Ladder::resume);
     room
 }
 

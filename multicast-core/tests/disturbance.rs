@@ -46,17 +46,18 @@ fn corruption_is_found_and_its_blocks_are_fetched_anew() {
     // UDP's checksum lets one damaged datagram in 65,536 through; here all of them come through.
     let figures = run(
         disturbed(LinkModel { corrupt: 0.000_02, ..LinkModel::lossy(0.01) }),
-        expect!["sent 1.109, bound 1.016, feedback 0.15 %, damaged 3"],
+        expect!["sent 1.141, bound 1.016, feedback 0.15 %, damaged 4"],
     );
     assert!(figures.damaged_blocks > 0, "seed {SEED}: nothing was damaged");
 }
 
 #[test]
 fn all_of_it_at_once_still_gives_identical_bytes() {
-    let link = LinkModel { loss: 0.05, burst: 4.0, reorder: 0.05, duplicate: 0.05, corrupt: 0.0001 };
+    let link =
+        LinkModel { loss: 0.05, burst: 4.0, reorder: 0.05, duplicate: 0.05, corrupt: 0.0001, ..LinkModel::CLEAN };
     run(
         RoomConfig { link, feedback_loss: 0.2, ..small_room(SEED, 16_000, 16) },
-        expect!["sent 1.333, bound 1.137, feedback 0.27 %, damaged 17"],
+        expect!["sent 1.335, bound 1.137, feedback 0.27 %, damaged 14"],
     );
 }
 
@@ -64,7 +65,7 @@ fn all_of_it_at_once_still_gives_identical_bytes() {
 fn losing_half_of_the_feedback_costs_time_but_no_symbols() {
     run(
         RoomConfig { feedback_loss: 0.5, ..disturbed(LinkModel::lossy(0.01)) },
-        expect!["sent 1.017, bound 1.016, feedback 0.10 %, damaged 0"],
+        expect!["sent 1.016, bound 1.016, feedback 0.09 %, damaged 0"],
     );
 }
 
@@ -84,14 +85,14 @@ fn more_loss_than_parity_can_repair_is_repaired_by_going_round_again() {
     let config = RoomConfig::new(SEED, 8 * 1024, 4);
     run(
         RoomConfig { link: LinkModel::lossy(0.6), ..config },
-        expect!["sent 2.963, bound 2.564, feedback 0.04 %, damaged 0"],
+        expect!["sent 2.916, bound 2.564, feedback 0.03 %, damaged 0"],
     );
 }
 
 #[test]
 fn without_buffers_all_goes_through_the_store_and_nothing_more_is_sent() {
     let config = disturbed(LinkModel::lossy(0.2));
-    run(RoomConfig { staging: 0, ..config }, expect!["sent 1.281, bound 1.282, feedback 0.20 %, damaged 0"]);
+    run(RoomConfig { staging: 0, ..config }, expect!["sent 1.279, bound 1.282, feedback 0.21 %, damaged 0"]);
 }
 
 #[test]
@@ -99,6 +100,6 @@ fn a_room_with_a_slow_link_and_a_long_way_needs_no_more_symbols() {
     let delay = std::time::Duration::from_millis(40);
     run(
         RoomConfig { delay, ..disturbed(LinkModel::lossy(0.05)) },
-        expect!["sent 1.066, bound 1.066, feedback 0.25 %, damaged 0"],
+        expect!["sent 1.066, bound 1.066, feedback 0.26 %, damaged 0"],
     );
 }

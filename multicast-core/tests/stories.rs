@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{assert_identical, slowest, small_room};
-use multicast_core::sender::{ClientState, EndCause, Sender, SenderEvent, StartCause, StartPolicy};
+use multicast_core::sender::{ClientState, EndCause, Ladder, SenderEvent, StartCause, StartPolicy};
 use multicast_core::sim::{LinkModel, Room, RoomConfig};
 use multicast_core::types::BlockIndex;
 use multicast_core::wire::SessionState;
@@ -94,7 +94,7 @@ fn a_session_that_is_kept_open_serves_who_comes_when_all_are_done() {
     room.run_to_end();
     assert_late_completion(&room, late);
     assert_eq!(ended(&room), None, "it stays open");
-    room.command(Sender::cancel);
+    room.command(Ladder::cancel);
     room.run_to_end();
     assert_eq!(ended(&room), Some(EndCause::Cancelled));
 }
@@ -293,7 +293,7 @@ fn it_starts_on_command_only() {
     let mut room = Room::new(RoomConfig { start, ..lossy_room() });
     room.run_for(Duration::from_secs(120));
     assert_eq!(cause_of_start(&room), None);
-    room.command(Sender::start);
+    room.command(Ladder::start);
     room.run_to_end();
     assert_eq!(cause_of_start(&room), Some((StartCause::Command, 8)));
     assert_identical(&room, SEED, 0..8);
@@ -307,7 +307,7 @@ fn a_paused_session_sends_nothing_and_loses_nobody() {
     let sent = room.sent_fraction();
     room.run_for(Duration::from_secs(300));
     assert_eq!(room.sent_fraction(), sent);
-    room.command(Sender::resume);
+    room.command(Ladder::resume);
     room.run_to_end();
     assert_identical(&room, SEED, 0..8);
     assert!(room.sent_fraction() < 1.1, "seed {SEED}: {}", room.sent_fraction());
@@ -321,7 +321,7 @@ fn a_client_that_froze_during_a_pause_is_given_up_only_after_it() {
     room.freeze(7, true);
     room.run_for(Duration::from_secs(60));
     assert!(!given_up(&room, 7));
-    room.command(Sender::resume);
+    room.command(Ladder::resume);
     room.run_to_end();
     assert!(given_up(&room, 7));
     assert_identical(&room, SEED, 0..7);
@@ -331,7 +331,7 @@ fn a_client_that_froze_during_a_pause_is_given_up_only_after_it() {
 fn a_cancelled_session_tells_all_its_clients() {
     let mut room = Room::new(lossy_room());
     room.run_until(|room| room.sent_fraction() >= 0.4);
-    room.command(Sender::cancel);
+    room.command(Ladder::cancel);
     room.run_to_end();
     assert_eq!(ended(&room), Some(EndCause::Cancelled));
     for number in 0..8 {

@@ -131,6 +131,11 @@ pub enum ClientEvent {
         /// For how long nothing was heard.
         seconds: f64,
     },
+    /// The server serves this client by another stream from now on.
+    Moved {
+        /// Why, in the server's words.
+        text: String,
+    },
     /// Everything is verified and stored.
     Complete,
 }
@@ -462,6 +467,7 @@ impl ClientThread {
             ReceiverEvent::Deaf { group, seconds } => ClientEvent::Deaf { group, seconds },
             ReceiverEvent::BlockDamaged { block } => ClientEvent::BlockDamaged { block },
             ReceiverEvent::SessionLost { session, seconds } => ClientEvent::SessionLost { session, seconds },
+            ReceiverEvent::Moved { text } => ClientEvent::Moved { text },
             ReceiverEvent::Complete => ClientEvent::Complete,
         };
         self.tell(told);

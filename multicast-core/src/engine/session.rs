@@ -264,6 +264,7 @@ impl SessionThread {
             rate: config.profile.rate(),
             burst,
             adaptive: config.adaptive,
+            first_rate: None,
             batch: batch as u16,
             headers: headers as u32,
         };

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::error::EngineError;
-use crate::pace::Rate;
+use crate::pace::{Rate, level};
 use crate::types::{Instant, SessionId};
 
 /// Between two looks of a session that sends. A change has reached everybody after two of them.
@@ -119,21 +119,6 @@ impl Drop for Share {
     fn drop(&mut self) {
         self.of.claims().remove(&self.session);
     }
-}
-
-/// How high `total` fills those who want so much: each gets what it wants, but no more than this.
-fn level(total: Rate, wants: impl Iterator<Item = Rate>) -> Rate {
-    let mut wants: Vec<u64> = wants.map(Rate::bits).collect();
-    wants.sort_unstable();
-    let mut left = total.bits();
-    for (place, want) in wants.iter().enumerate() {
-        let equal = left / (wants.len() - place) as u64;
-        if *want > equal {
-            return Rate::from_bits(equal);
-        }
-        left -= want;
-    }
-    Rate::MAX
 }
 
 #[cfg(test)]

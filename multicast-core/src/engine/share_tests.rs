@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::sender::{Sender, Transmit};
+use crate::sender::{Ladder, Transmit};
 use crate::sim::{Room, RoomConfig};
 use crate::wire::Packet;
 
@@ -129,7 +129,7 @@ fn room(seed: u64, symbols: u32) -> Room {
     let mut room =
         Room::new(RoomConfig { link: crate::sim::LinkModel::lossy(0.01), ..RoomConfig::new(seed, symbols, 2) });
     // Before anything goes out, as the engine does.
-    room.command(|sender: &mut Sender, now| sender.set_share(now, Some(Rate::MIN)));
+    room.command(|session: &mut Ladder, now| session.set_share(now, Some(Rate::MIN)));
     room
 }
 
@@ -173,7 +173,7 @@ fn heartbeats_tell_the_share() {
         sender.set_share(now, Some(share));
         let due = sender.poll_timeout(now).unwrap() + Duration::from_secs(1);
         sender.handle_timeout(due);
-        std::iter::from_fn(|| sender.poll_transmit(due)).find_map(|transmit| match transmit {
+        std::iter::from_fn(|| sender.poll_transmit(due)).find_map(|(_, transmit)| match transmit {
             Transmit::Group(datagram) => match Packet::decode(&datagram) {
                 Ok(Packet::Heartbeat(heartbeat)) => Some(heartbeat.rate_kbit),
                 _ => None,

@@ -83,6 +83,11 @@ impl Adaptive {
         }
     }
 
+    /// Starts at `rate` instead, as far as floor and ceiling allow.
+    pub fn begin_at(&mut self, rate: Rate) {
+        self.rate = rate.max(self.floor).min(self.ceiling);
+    }
+
     /// The rate for the next interval, by each client's loss in the last one: the fraction of symbols
     /// sent that did not arrive, in any order, only of clients that were heard. Without any, the rate
     /// stays. It was not sent faster than `limit` meanwhile.

@@ -1,6 +1,7 @@
 //! How fast bytes leave: rates, what a network type can take, the pacer, and slowing down together.
 
 mod adapt;
+mod fair;
 mod follow;
 mod pacer;
 mod profile;
@@ -8,6 +9,7 @@ mod rate;
 mod wire_cost;
 
 pub use adapt::{AdaptConfig, Adaptive};
+pub(crate) use fair::level;
 pub use follow::{FOLLOW_INTERVAL, Follower, Progress, START};
 pub use pacer::{CATCH_UP, Pacer};
 pub use profile::{Profile, ProfileError};

@@ -61,6 +61,11 @@ pub enum ReceiverEvent {
         /// For how long nothing was heard.
         seconds: f64,
     },
+    /// The server serves this client by another stream from now on.
+    Moved {
+        /// Why, in the server's words.
+        text: String,
+    },
     /// Everything is verified and stored.
     Complete,
     /// It is over, for this reason.
@@ -106,6 +111,12 @@ pub enum ReceiverError {
     /// The operator removed this client.
     #[error("removed from the session by its operator")]
     Removed,
+    /// The server does not wait for this client any longer.
+    #[error("given up by the server: {text}")]
+    Evicted {
+        /// Why, in the server's words.
+        text: String,
+    },
     /// The operator cancelled the session.
     #[error("the session was cancelled by its operator")]
     Cancelled,

@@ -29,7 +29,7 @@ use crate::store::Store;
 use crate::types::{BlockIndex, ClientId, Instant, Sequence, SessionId, Slot};
 use crate::wire::{
     Heartbeat, Join, Kind, Leave, LeaveReason, MAX_CONTROL_LEN, Offer, Packet, Refusal, RefuseReason, Release,
-    ReleaseReason, Report, SessionState, Symbol, VERSION, WireError,
+    ReleaseReason, Report, SessionState, Symbol, VERSION, WireError, is_stream,
 };
 
 /// First pause between two joins; it grows by a quarter up to the longest, so that a server that
@@ -290,6 +290,25 @@ impl Receiver {
         self.finish_if_complete();
     }
 
+    /// One or more datagrams came from the server to this client alone, each of `segment` bytes but the
+    /// last, which may be shorter. The stream's may be among them: a client can be served by unicast.
+    /// Without a store there is no session whose stream could come.
+    pub fn handle_unicast(&mut self, now: Instant, buffer: &[u8], segment: usize, store: Option<&dyn Store>) {
+        let mut rest = buffer;
+        while !rest.is_empty() && segment > 0 {
+            let stream: usize = rest.chunks(segment).take_while(|datagram| is_stream(datagram)).map(<[u8]>::len).sum();
+            let (part, behind) = rest.split_at(stream);
+            if let Some(store) = store.filter(|_| !part.is_empty()) {
+                self.handle_group(now, part, segment, store);
+            }
+            let (datagram, behind) = behind.split_at(behind.len().min(segment));
+            if !datagram.is_empty() {
+                self.handle_datagram(now, datagram);
+            }
+            rest = behind;
+        }
+    }
+
     /// Datagrams that the group's socket has dropped so far.
     pub fn set_socket_drops(&mut self, drops: u32) {
         self.counters.socket_drops = drops;
@@ -518,6 +537,13 @@ impl Receiver {
             ReleaseReason::Removed => self.end(ReceiverError::Removed),
             ReleaseReason::Cancelled => self.end(ReceiverError::Cancelled),
             ReleaseReason::Silent => self.lose_session(now),
+            ReleaseReason::Evicted => self.end(ReceiverError::Evicted { text: release.text.to_owned() }),
+            ReleaseReason::Moved => {
+                if self.membership.is_some() {
+                    self.events.push_back(ReceiverEvent::Moved { text: release.text.to_owned() });
+                }
+                self.lose_session(now);
+            }
         }
     }
 

@@ -81,6 +81,40 @@ pub enum SenderEvent {
         /// Its host name.
         host: String,
     },
+    /// A client goes on with another stream of the session.
+    ClientMoved {
+        /// Who.
+        client: ClientId,
+        /// Its host name.
+        host: String,
+        /// To what.
+        to: Rung,
+        /// Why.
+        text: String,
+    },
+    /// A client is not waited for any longer.
+    ClientEvicted {
+        /// Who.
+        client: ClientId,
+        /// Its host name.
+        host: String,
+        /// Why.
+        text: String,
+    },
+    /// A further stream of the session was opened.
+    StreamOpened {
+        /// What it is.
+        rung: Rung,
+        /// Where it goes: a group, or a client.
+        to: SocketAddr,
+    },
+    /// A further stream is not needed any more.
+    StreamClosed {
+        /// What it was.
+        rung: Rung,
+        /// Where it went.
+        to: SocketAddr,
+    },
     /// The first symbol is about to go out.
     Started {
         /// Clients at that moment.
@@ -104,6 +138,18 @@ pub enum SenderEvent {
         /// Why.
         cause: EndCause,
     },
+}
+
+/// The streams that a session can have, downwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum Rung {
+    /// The session's own, to its group.
+    Main,
+    /// A second group, at the pace of those who do not follow the first.
+    Slower,
+    /// To one client alone.
+    Unicast,
 }
 
 /// What started a session.
@@ -146,6 +192,10 @@ pub enum ClientState {
     GivenUp,
     /// Was removed by the operator.
     Removed,
+    /// Goes on with another stream of the session.
+    Moved,
+    /// Kept others waiting for too long, or did not get on.
+    Evicted,
 }
 
 impl ClientState {
@@ -167,6 +217,8 @@ pub struct ClientSnapshot {
     pub address: SocketAddr,
     /// Where it stands.
     pub state: ClientState,
+    /// The stream that serves it.
+    pub rung: Rung,
     /// Blocks that it has verified.
     pub verified: u32,
     /// Symbols a second that reached it lately.
@@ -201,8 +253,26 @@ pub struct SessionSnapshot {
     pub awaited: u32,
     /// What was sent and received so far.
     pub counters: SenderCounters,
+    /// The streams beside the main one.
+    pub streams: Vec<StreamSnapshot>,
     /// Everyone who was ever admitted, by slot.
     pub clients: Vec<ClientSnapshot>,
+}
+
+/// A stream beside the main one.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct StreamSnapshot {
+    /// What it is.
+    pub rung: Rung,
+    /// Where it goes: a group, or a client.
+    pub to: SocketAddr,
+    /// Rate on the wire.
+    pub rate: Rate,
+    /// Clients that it serves.
+    pub clients: u32,
+    /// Time that what is known to be needed takes at this rate.
+    pub remaining: Duration,
 }
 
 /// What a session sent, received and dropped so far.
@@ -231,4 +301,23 @@ pub struct SenderCounters {
     pub unexpected: u64,
     /// Joins left unanswered because too many came at once.
     pub joins_deferred: u64,
+}
+
+impl SenderCounters {
+    /// The sums of both.
+    pub(super) fn plus(&self, other: &Self) -> Self {
+        Self {
+            symbols: self.symbols + other.symbols,
+            parity_symbols: self.parity_symbols + other.parity_symbols,
+            resent_symbols: self.resent_symbols + other.resent_symbols,
+            wire_bytes: self.wire_bytes + other.wire_bytes,
+            heartbeats: self.heartbeats + other.heartbeats,
+            reports: self.reports + other.reports,
+            feedback_bytes: self.feedback_bytes + other.feedback_bytes,
+            stale_reports: self.stale_reports + other.stale_reports,
+            malformed: self.malformed + other.malformed,
+            unexpected: self.unexpected + other.unexpected,
+            joins_deferred: self.joins_deferred + other.joins_deferred,
+        }
+    }
 }

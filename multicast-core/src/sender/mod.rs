@@ -7,6 +7,7 @@
 
 mod admission;
 mod event;
+mod ladder;
 mod need;
 mod order;
 mod polls;
@@ -19,7 +20,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 pub use admission::StartPolicy;
-pub use event::{ClientSnapshot, ClientState, EndCause, SenderCounters, SenderEvent, SessionSnapshot, StartCause};
+pub use event::{
+    ClientSnapshot, ClientState, EndCause, Rung, SenderCounters, SenderEvent, SessionSnapshot, StartCause,
+    StreamSnapshot,
+};
+pub use ladder::{Ladder, LadderConfig, StreamWish, WEAK_TIME};
 pub use need::SymbolRun;
 pub use order::{Carousel, Nearest, Order};
 
@@ -43,6 +48,8 @@ const FAREWELL_INTERVAL: Duration = Duration::from_millis(15);
 /// A client that has left this many polls unanswered is shown as silent.
 const SILENT_POLLS: u32 = 20;
 const SILENT_TIME: Duration = Duration::from_secs(2);
+/// Symbols of more than this time do not leave at once, at whatever rate.
+const LONGEST_RUN: Duration = Duration::from_millis(10);
 /// Clients that a session ever admits, those that went included.
 const MAX_SLOTS: u32 = 1 << 16;
 /// Polls that must have named a client before its silence counts: of a thousand that lose half of
@@ -82,6 +89,8 @@ pub struct SenderConfig {
     pub burst: u32,
     /// Slows when most clients lose.
     pub adaptive: Option<AdaptConfig>,
+    /// The rate to begin at, if it adapts and this is lower.
+    pub first_rate: Option<Rate>,
     /// Symbols handed out at once at most.
     pub batch: u16,
     /// Bytes on the wire of a datagram beside its payload, see [`headers_on_wire`](crate::pace::headers_on_wire).
@@ -104,7 +113,8 @@ pub enum Transmit {
     Client(SocketAddr, Vec<u8>),
 }
 
-/// The sending side of a session.
+/// The sending side of one stream of a session, which usually is the only one; [`Ladder`] puts several
+/// together.
 ///
 /// Whenever something arrived, a deadline passed or a command was given, in this order: `handle_*`
 /// or a command; [`poll_transmit`](Self::poll_transmit) until `None`; [`poll_event`](Self::poll_event)
@@ -130,6 +140,9 @@ pub struct Sender {
     /// When the first client that is still here became ready.
     first_ready: Option<Instant>,
     ready: u32,
+    /// Clients of the session that another stream serves, and of all that it ever served those that count
+    /// for the start.
+    elsewhere: (u32, u32),
     outbox: VecDeque<Transmit>,
     events: VecDeque<SenderEvent>,
     farewells: u32,
@@ -151,7 +164,7 @@ impl Sender {
     /// The same with an order of your own.
     pub fn with_order(config: SenderConfig, order: Box<dyn Order>, now: Instant) -> Self {
         let blocks = config.layout.blocks() as usize;
-        let tempo = Tempo::new(config.rate, config.adaptive, now);
+        let tempo = Tempo::new(config.rate, config.adaptive, config.first_rate, now);
         Self {
             state: SessionState::Waiting,
             needs: NeedMap::new(&config.layout),
@@ -167,6 +180,7 @@ impl Sender {
             told_rate: config.rate,
             first_ready: None,
             ready: 0,
+            elsewhere: (0, 0),
             outbox: VecDeque::new(),
             events: VecDeque::new(),
             farewells: 0,
@@ -254,14 +268,60 @@ impl Sender {
 
     /// Removes a client for good; false if it is not here.
     pub fn remove(&mut self, now: Instant, client: ClientId) -> bool {
-        let Some(slot) = self.roster.find(client).filter(|&slot| self.roster.get(slot).state.is_active()) else {
-            return false;
-        };
-        self.release(slot, ReleaseReason::Removed, "removed from the session by its operator");
-        let host = self.roster.get(slot).host.clone();
-        self.events.push_back(SenderEvent::ClientRemoved { client, host });
-        self.depart(now, slot, ClientState::Removed);
-        true
+        let text = "removed from the session by its operator";
+        let removed = self.dismiss(now, client, ReleaseReason::Removed, ClientState::Removed, text);
+        self.events.extend(removed.clone().map(|host| SenderEvent::ClientRemoved { client, host }));
+        removed.is_some()
+    }
+
+    /// Releases a client that is being served; its host, `None` if it is not here.
+    fn dismiss(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        reason: ReleaseReason,
+        state: ClientState,
+        text: &str,
+    ) -> Option<String> {
+        let slot = self.roster.find(client).filter(|&slot| self.roster.get(slot).state.is_active())?;
+        self.release(slot, reason, text);
+        self.depart(now, slot, state);
+        Some(self.roster.get(slot).host.clone())
+    }
+
+    /// Other streams serve `active` clients of the session, and have served `counted` that count for the
+    /// start: it is not over before these are done.
+    fn set_elsewhere(&mut self, now: Instant, active: u32, counted: u32) {
+        if self.elsewhere != (active, counted) {
+            self.elsewhere = (active, counted);
+            self.count_ready(now);
+            self.advance(now);
+        }
+    }
+
+    /// Takes over how `clients` fared that `others` served, a stream of `rung` which is over.
+    fn adopt(&mut self, now: Instant, clients: &[ClientId], others: &Roster, rung: Rung) {
+        for &client in clients {
+            let Some(slot) = self.roster.find(client).filter(|&s| self.roster.get(s).state == ClientState::Moved)
+            else {
+                continue;
+            };
+            if let Some(theirs) = others.find(client).map(|slot| others.get(slot)) {
+                self.roster.set_state(slot, theirs.state, theirs.ended.unwrap_or(now));
+                self.roster.get_mut(slot).take_outcome(theirs, rung);
+                continue;
+            }
+            let silent_seconds = (now - self.roster.get(slot).heard).as_secs_f64();
+            self.roster.set_state(slot, ClientState::GivenUp, now);
+            let host = self.roster.get(slot).host.clone();
+            self.events.push_back(SenderEvent::ClientGivenUp { client, host, silent_seconds });
+        }
+        self.count_ready(now);
+    }
+
+    /// Ends it as done.
+    fn finish(&mut self, now: Instant) {
+        self.end(now, EndCause::Finished);
     }
 
     /// A datagram came from `from`; what cannot be read or does not belong here is counted and dropped.
@@ -306,13 +366,13 @@ impl Sender {
         if self.state != SessionState::Running {
             return None;
         }
-        let run = self.next_run()?;
+        let (run, part) = self.next_run()?;
         let bytes = u64::from(run.count) * u64::from(self.symbol_cost());
         if self.pacer.next(now, bytes) > now {
             return None;
         }
         self.pacer.spend(now, bytes);
-        Some(self.transmit(now, run, bytes))
+        Some(self.transmit(now, run, part, bytes))
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) or, for symbols that wait for the pacer,
@@ -328,7 +388,7 @@ impl Sender {
             next = next.min(deadline);
         }
         if self.state == SessionState::Running {
-            if let Some(run) = self.next_run() {
+            if let Some((run, _)) = self.next_run() {
                 next = next.min(self.pacer.next(now, u64::from(run.count) * u64::from(self.symbol_cost())));
             }
             next = next.min(self.tempo.due());
@@ -365,6 +425,7 @@ impl Sender {
             remaining: self.remaining(),
             awaited: self.config.start.threshold().unwrap_or(0),
             counters: self.counters,
+            streams: Vec::new(),
             clients: self.roster.iter().map(|client| client.snapshot(now)).collect(),
         }
     }
@@ -394,7 +455,8 @@ impl Sender {
         }
         let known = self.roster.find(join.client);
         let returns = known.is_some_and(|slot| self.roster.get(slot).state.is_active());
-        if !returns && self.config.max_clients.is_some_and(|max| self.roster.active() >= max) {
+        let served = self.roster.active() + self.elsewhere.0;
+        if !returns && self.config.max_clients.is_some_and(|max| served >= max) {
             return self.refuse_full(from, join);
         }
         // Made-up clients must not eat the memory.
@@ -510,6 +572,12 @@ impl Sender {
             ClientState::Removed => {
                 return self.release(slot, ReleaseReason::Removed, "removed from the session by its operator");
             }
+            ClientState::Moved => {
+                return self.release(slot, ReleaseReason::Moved, "moved to another stream: join again");
+            }
+            ClientState::Evicted => {
+                return self.release(slot, ReleaseReason::Evicted, "it is not waited for any longer");
+            }
             ClientState::Joined => self.ready(now, slot, report.verified),
             ClientState::Receiving | ClientState::Silent => {}
         }
@@ -534,7 +602,7 @@ impl Sender {
 
     fn count_ready(&mut self, now: Instant) {
         // One that came with the whole image counts too, or a threshold of all would never be reached.
-        self.ready = self.roster.ready() + self.roster.complete();
+        self.ready = self.roster.ready() + self.roster.complete() + self.elsewhere.1;
         self.first_ready = (self.ready > 0).then(|| self.first_ready.unwrap_or(now));
     }
 
@@ -640,8 +708,8 @@ impl Sender {
                     self.begin(now, cause);
                 }
             }
-            SessionState::Running if self.roster.active() == 0 && self.roster.slots() > 0 => {
-                if self.config.keep_open {
+            SessionState::Running | SessionState::Idle if self.roster.active() == 0 && self.roster.slots() > 0 => {
+                if self.config.keep_open || self.elsewhere.0 > 0 {
                     self.state = SessionState::Idle;
                 } else {
                     self.end(now, EndCause::Finished);
@@ -741,7 +809,7 @@ impl Sender {
     }
 
     /// What goes out next if the pacer lets it.
-    fn next_run(&mut self) -> Option<SymbolRun> {
+    fn next_run(&mut self) -> Option<(SymbolRun, Part)> {
         if self.needs.total() == 0 {
             return None;
         }
@@ -750,7 +818,18 @@ impl Sender {
             Some(block) => (block, Part::Repair),
             None => (self.carousel_block()?, Part::Whole),
         };
-        Some(self.needs.peek(block, part, self.config.batch))
+        Some((self.needs.peek(block, part, self.longest_run(block)), part))
+    }
+
+    /// Symbols of a block that go out at once. A slow port takes the head of each burst and drops the
+    /// rest: in repeats bursts must not be cut at the same places, or it takes the same symbols again.
+    fn longest_run(&self, block: BlockIndex) -> u16 {
+        let in_time = self.pacer.rate().bytes_in(LONGEST_RUN) / u64::from(self.symbol_cost);
+        let batch = u64::from(self.config.batch).min(in_time).max(1) as u16;
+        if !self.begun.get(block.index()) || batch < 4 {
+            return batch;
+        }
+        batch - (self.log.next().0 % u32::from(batch / 2)) as u16
     }
 
     /// The block of the carousel that is going out, or begins to.
@@ -768,9 +847,9 @@ impl Sender {
         Some(block)
     }
 
-    fn transmit(&mut self, now: Instant, run: SymbolRun, bytes: u64) -> Transmit {
+    fn transmit(&mut self, now: Instant, run: SymbolRun, part: Part, bytes: u64) -> Transmit {
         let sequence = self.log.next();
-        self.needs.sent(run);
+        self.needs.sent(run, part);
         self.log.push(now, run.block, run.count.into());
         self.counters.symbols += u64::from(run.count);
         self.counters.wire_bytes += bytes;

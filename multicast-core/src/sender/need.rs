@@ -27,6 +27,8 @@ pub struct SymbolRun {
 const REPAIR_LIMIT: u16 = 8;
 /// Though so few symbols always are.
 const SMALL_REPAIR: u16 = 4;
+/// In the carousel a block gets at least one symbol in so many at a time, if it needs them.
+const LEAST_VISIT: u16 = 32;
 
 /// Which of a block's needs is being served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,11 +57,13 @@ pub(super) struct NeedMap {
     in_repairs: Bitmap,
     /// The carousel's block goes out with its source symbols.
     replaying: bool,
+    /// Symbols that the carousel's block may still get before the next one has its turn.
+    visit: u16,
     /// Symbols needed in all.
     total: u64,
 }
 
-/// State of one block, eight bytes.
+/// State of one block, ten bytes.
 #[derive(Debug, Clone, Copy)]
 struct Block {
     need: u16,
@@ -67,6 +71,9 @@ struct Block {
     /// carousel, though somebody else may need the block whole: a late client must not keep the
     /// others waiting.
     repair: u16,
+    /// The least that would complete one of those that wait for the carousel, 0 if nobody has told since
+    /// that was sent.
+    least: u16,
     /// The next source symbol of a replay; the block's `k` when none is under way.
     source_next: u16,
     /// The next fresh parity symbol, counted from 0.
@@ -86,7 +93,7 @@ impl NeedMap {
                 if symbols != full {
                     last_of.push((BlockIndex(b), symbols));
                 }
-                Block { need: 0, repair: 0, source_next: symbols, parity_next: 0 }
+                Block { need: 0, repair: 0, least: 0, source_next: symbols, parity_next: 0 }
             })
             .collect::<Vec<_>>();
         let len = blocks.len();
@@ -101,6 +108,7 @@ impl NeedMap {
             repairs: VecDeque::new(),
             in_repairs: Bitmap::new(len),
             replaying: false,
+            visit: 0,
             total: 0,
         }
     }
@@ -152,6 +160,8 @@ impl NeedMap {
         // Served after the pass, not by holding up all others.
         if deficit == symbols || self.is_too_much(block, deficit) {
             self.carousel.set(block.index());
+            let state = &mut self.blocks[block.index()];
+            state.least = if state.least == 0 { deficit } else { state.least.min(deficit) };
             return;
         }
         let state = &mut self.blocks[block.index()];
@@ -171,12 +181,13 @@ impl NeedMap {
         u32::from(deficit) + u32::from(self.blocks[block.index()].parity_next) > u32::from(limit)
     }
 
-    /// Whether the block that the carousel began last is to go on: it is needed, and not only by
-    /// clients that lost so much of its replay that the others had to wait for them.
+    /// Whether the block that the carousel began last is to go on: it is needed, it has not had what is
+    /// due to it at a time, and it is not only needed by clients that lost so much of its replay that the
+    /// others had to wait for them.
     pub(super) fn goes_on(&self, block: BlockIndex) -> bool {
         let state = &self.blocks[block.index()];
         let replayed = self.replaying && state.source_next >= self.symbols_of(block);
-        state.need > 0 && !(replayed && self.is_too_much(block, state.need))
+        state.need > 0 && self.visit > 0 && !(replayed && self.is_too_much(block, state.need))
     }
 
     /// Forgets all needs; those who have one will say so again.
@@ -184,6 +195,7 @@ impl NeedMap {
         for block in &mut self.blocks {
             block.need = 0;
             block.repair = 0;
+            block.least = 0;
         }
         self.total = 0;
         self.repairs.clear();
@@ -205,15 +217,19 @@ impl NeedMap {
     }
 
     /// The transmission of `block` in the carousel begins: if somebody has nothing of it, with its
-    /// source symbols. What is lost of these is repaired with the first parity symbols again: for
+    /// source symbols. Otherwise it gets what completes whoever lacks least: the next block is as useful
+    /// to those who lack more, and they would keep the others waiting. What is lost of these is repaired with the first parity symbols again: for
     /// whoever came late they are fresh, and all others are complete by the replay.
     pub(super) fn begin(&mut self, block: BlockIndex) {
         self.replaying = self.replay.clear(block.index());
-        if !self.replaying {
-            return;
-        }
         let symbols = self.symbols_of(block);
         let state = &mut self.blocks[block.index()];
+        let least = std::mem::take(&mut state.least);
+        if !self.replaying {
+            self.visit = least.max(symbols / LEAST_VISIT).max(SMALL_REPAIR);
+            return;
+        }
+        self.visit = symbols;
         state.source_next = 0;
         if state.need == symbols {
             state.parity_next = 0;
@@ -232,7 +248,8 @@ impl NeedMap {
     pub(super) fn peek(&mut self, block: BlockIndex, part: Part, max: u16) -> SymbolRun {
         let symbols = self.symbols_of(block);
         let parity = self.parity;
-        let wanted = self.left(block, part).min(max);
+        let due = if part == Part::Whole { self.visit } else { u16::MAX };
+        let wanted = self.left(block, part).min(due).min(max);
         let state = &mut self.blocks[block.index()];
         if state.source_next >= symbols && state.parity_next >= parity {
             // All that exist have been sent: round again.
@@ -247,9 +264,12 @@ impl NeedMap {
         SymbolRun { block, first: SymbolIndex(first), count: wanted.min(left) }
     }
 
-    /// `run`, as just peeked, goes out.
-    pub(super) fn sent(&mut self, run: SymbolRun) {
+    /// `run`, as just peeked for `part`, goes out.
+    pub(super) fn sent(&mut self, run: SymbolRun, part: Part) {
         let symbols = self.symbols_of(run.block);
+        if part == Part::Whole {
+            self.visit -= run.count;
+        }
         let state = &mut self.blocks[run.block.index()];
         if run.first.0 < symbols {
             state.source_next += run.count;
@@ -287,7 +307,7 @@ mod tests {
         let mut sent = Vec::new();
         while needs.left(block, part) > 0 {
             let run = needs.peek(block, part, 3);
-            needs.sent(run);
+            needs.sent(run, part);
             sent.extend(run.first.0..run.first.0 + run.count);
         }
         sent
@@ -317,6 +337,7 @@ mod tests {
         needs.raise(BLOCK, 3);
         assert_eq!(drain(&mut needs, BLOCK, Part::Repair), [8, 9, 10]);
         needs.raise(BLOCK, 3);
+        needs.begin(BLOCK);
         assert_eq!(drain(&mut needs, BLOCK, Part::Whole), [11, 0, 1]);
     }
 
@@ -351,11 +372,36 @@ mod tests {
         needs.raise(BLOCK, 8);
         needs.begin(BLOCK);
         let run = needs.peek(BLOCK, Part::Whole, 3);
-        needs.sent(run);
+        needs.sent(run, Part::Whole);
         needs.forget();
         assert_eq!((needs.total(), needs.carousel().count_ones(), needs.next_repair()), (0, 0, None));
         needs.raise(BLOCK, 5);
         needs.begin(BLOCK);
         assert_eq!(drain(&mut needs, BLOCK, Part::Whole), [3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn the_carousel_gives_a_block_what_completes_whoever_lacks_least() {
+        let geometry =
+            Geometry { symbol_size: 64, block_symbols: 64, parity_symbols: 64, codec: CodecId::ReedSolomon8 };
+        let files = vec![FileEntry { name: "image".into(), size: 64 * 64 * 3 }];
+        let mut needs = NeedMap::new(&Layout::new(geometry, files).unwrap());
+        for deficit in [60, 20, 40] {
+            needs.raise(BLOCK, deficit);
+        }
+        let visit = |needs: &mut NeedMap| {
+            needs.begin(BLOCK);
+            let mut sent = 0;
+            while needs.goes_on(BLOCK) {
+                let run = needs.peek(BLOCK, Part::Whole, 8);
+                needs.sent(run, Part::Whole);
+                sent += run.count;
+            }
+            sent
+        };
+        assert_eq!((visit(&mut needs), needs.of(BLOCK)), (20, 40));
+        needs.raise(BLOCK, 22);
+        assert_eq!((visit(&mut needs), needs.of(BLOCK)), (22, 18));
+        assert_eq!((visit(&mut needs), needs.of(BLOCK)), (SMALL_REPAIR, 14), "nobody has told what it lacks now");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::event::{ClientSnapshot, ClientState};
+use super::event::{ClientSnapshot, ClientState, Rung};
 use crate::bitmap::Bitmap;
 use crate::types::{ClientId, Instant, Sequence, Slot};
 use crate::wire::Report;
@@ -30,6 +30,8 @@ pub(super) struct Client {
     pub(super) answered: Option<(Instant, Duration)>,
     pub(super) dropped: u32,
     pub(super) link: LinkMeter,
+    /// The stream that served it last.
+    pub(super) rung: Rung,
 }
 
 /// Loss and rate of a client's path, from the counters in its reports.
@@ -72,6 +74,11 @@ impl LinkMeter {
             self.window.1 += lost as u64;
         }
         self.base = Some((now, as_of, received));
+    }
+
+    /// Symbols that it has received, modulo 2³², as last told.
+    pub(super) fn received(&self) -> u32 {
+        self.base.map_or(0, |(_, _, received)| received)
     }
 
     /// Loss since this was last asked, if anything was sent.
@@ -123,12 +130,22 @@ impl Client {
         owed.max(told)
     }
 
+    /// Notes how it fared with another stream.
+    pub(super) fn take_outcome(&mut self, other: &Self, rung: Rung) {
+        self.rung = rung;
+        self.verified = other.verified;
+        self.dropped = other.dropped;
+        self.heard = other.heard;
+        self.link = other.link;
+    }
+
     pub(super) fn snapshot(&self, now: Instant) -> ClientSnapshot {
         ClientSnapshot {
             client: self.id,
             host: self.host.clone(),
             address: self.address,
             state: self.state,
+            rung: self.rung,
             verified: self.verified,
             symbols_per_second: self.link.symbols_per_second,
             loss: self.link.loss,
@@ -166,6 +183,7 @@ impl Roster {
             answered: None,
             dropped: 0,
             link: LinkMeter::default(),
+            rung: Rung::Main,
         };
         if let Some(&slot) = self.by_id.get(&id) {
             self.set_state(slot, ClientState::Joined, now);

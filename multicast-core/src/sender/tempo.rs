@@ -28,24 +28,32 @@ pub(super) struct Tempo {
     /// When the last look was, and bytes sent by then.
     last: (Instant, u64),
     progress: Vec<Progress>,
-    /// It is not sent faster than this, for the sake of other sessions.
+    /// The most that was left to it since losses were last looked at: it was not sent faster.
     share: Rate,
+    /// What is left to it now.
+    share_now: Rate,
 }
 
 impl Tempo {
-    pub(super) fn new(ceiling: Rate, config: Option<AdaptConfig>, now: Instant) -> Self {
+    /// At `first` in the beginning, if it adapts and that is below the ceiling.
+    pub(super) fn new(ceiling: Rate, config: Option<AdaptConfig>, first: Option<Rate>, now: Instant) -> Self {
         let follow = |config: AdaptConfig| {
             let floor = ceiling.scaled(config.floor.clamp(0.0, 1.0));
             Follower::new(ceiling, floor, config.quantile)
         };
+        let mut adaptive = Adaptive::new(ceiling, config.unwrap_or(USEFUL));
+        if let Some(first) = first.filter(|_| config.is_some()) {
+            adaptive.begin_at(first);
+        }
         Self {
-            adaptive: Adaptive::new(ceiling, config.unwrap_or(USEFUL)),
+            adaptive,
             follower: config.map(follow),
             adapt_due: now,
             follow_due: now,
             last: (now, 0),
             progress: Vec::new(),
             share: Rate::MAX,
+            share_now: Rate::MAX,
         }
     }
 
@@ -57,7 +65,8 @@ impl Tempo {
 
     /// Limits what is sent, but not what [`rate`](Self::rate) finds: a loss tells of the rate that was sent.
     pub(super) fn set_share(&mut self, share: Rate) {
-        self.share = share;
+        self.share = self.share.max(share);
+        self.share_now = share;
     }
 
     /// The stream begins; `sent` bytes have left before.
@@ -84,7 +93,7 @@ impl Tempo {
         self.adapt_due = now + ADAPT_INTERVAL;
         let receiving = roster.iter_mut().filter(|client| client.state == ClientState::Receiving);
         let mut losses: Vec<f64> = receiving.filter_map(|client| client.link.take_loss()).collect();
-        let limit = self.rate().min(self.share);
+        let limit = self.rate().min(std::mem::replace(&mut self.share, self.share_now));
         self.adaptive.next_rate(&mut losses, limit);
         Some(losses.get(losses.len() / 2).copied().unwrap_or(0.0))
     }

@@ -1,10 +1,11 @@
 //! One simulated machine.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::jobs::ClientJob;
-use super::link::{LinkModel, LossProcess};
+use super::link::{LinkModel, LossProcess, PortQueue};
 use super::source::Source;
 use super::store::SharedStore;
 use crate::receiver::{JobDone, Receiver, ReceiverConfig, ReceiverError, ReceiverEvent, Resume};
@@ -15,6 +16,9 @@ pub(super) struct Client {
     pub(super) id: ClientId,
     pub(super) link: LinkModel,
     pub(super) loss: LossProcess,
+    pub(super) port: PortQueue,
+    /// The group that it is a member of, or its own address, if it is served by unicast.
+    pub(super) group: Option<SocketAddr>,
     /// When something was last sent to it.
     pub(super) sent_at: Instant,
     /// Decides all that happens on its link.
@@ -46,6 +50,8 @@ impl Client {
             id: ClientId(number + 1),
             link,
             loss: LossProcess::new(&link, &mut rng),
+            port: PortQueue::default(),
+            group: None,
             sent_at: now,
             rng,
             store: Arc::new(SharedStore::new(Arc::clone(&source.image), &source.layout)),
@@ -74,6 +80,7 @@ impl Client {
             seed: self.rng.u64(..),
         };
         self.receiver = Some(Receiver::new(config, now));
+        self.group = None;
         self.failure = None;
         self.timer = None;
     }
@@ -97,7 +104,8 @@ impl Client {
         while let Some(event) = receiver.poll_event() {
             any = true;
             match event {
-                ReceiverEvent::Offered { continues, .. } => {
+                ReceiverEvent::Offered { offer, continues, .. } => {
+                    self.group = Some(offer.group);
                     let resume = (!continues && self.has_manifest)
                         .then(|| Resume { manifest: source.manifest.clone(), held: self.store.verified_blocks() });
                     receiver.accept(now, resume);

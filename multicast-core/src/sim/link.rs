@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::pace::Rate;
+use crate::types::Instant;
+
 /// How a client's link treats what comes from the group.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LinkModel {
@@ -15,6 +18,11 @@ pub struct LinkModel {
     pub duplicate: f64,
     /// Part of the datagrams with a damaged byte.
     pub corrupt: f64,
+    /// Rate of the port that it is behind, if that is slower than the room: a queue of 64 KiB, and what
+    /// does not fit is lost. What waits there is delivered at once all the same.
+    pub port: Option<Rate>,
+    /// Nothing that is sent to a group arrives: another VLAN, or no querier.
+    pub deaf: bool,
 }
 
 impl LinkModel {
@@ -25,7 +33,13 @@ impl LinkModel {
     pub const LATE_MS: u64 = 4;
 
     /// Nothing happens to a datagram.
-    pub const CLEAN: Self = Self { loss: 0.0, burst: 1.0, reorder: 0.0, duplicate: 0.0, corrupt: 0.0 };
+    pub const CLEAN: Self =
+        Self { loss: 0.0, burst: 1.0, reorder: 0.0, duplicate: 0.0, corrupt: 0.0, port: None, deaf: false };
+
+    /// Behind a port of this rate, and nothing else happens.
+    pub const fn behind(port: Rate) -> Self {
+        Self { port: Some(port), ..Self::CLEAN }
+    }
 
     /// Independent loss.
     pub const fn lossy(loss: f64) -> Self {
@@ -34,6 +48,26 @@ impl LinkModel {
 
     pub(super) fn disturbs(&self) -> bool {
         self.reorder > 0.0 || self.duplicate > 0.0 || self.corrupt > 0.0
+    }
+}
+
+/// Bytes that wait in front of a slow port at most.
+const PORT_QUEUE: u64 = 64 << 10;
+
+/// The queue in front of a client's port.
+#[derive(Debug, Default)]
+pub(super) struct PortQueue {
+    /// When it will be empty.
+    empty_at: Instant,
+}
+
+impl PortQueue {
+    /// How many of `count` datagrams of `bytes` on the wire it takes now.
+    pub(super) fn take(&mut self, now: Instant, port: Rate, count: usize, bytes: u64) -> usize {
+        let waiting = port.bytes_in(self.empty_at - now);
+        let taken = (PORT_QUEUE.saturating_sub(waiting) / bytes).min(count as u64);
+        self.empty_at = self.empty_at.max(now) + port.time_for(taken * bytes);
+        taken as usize
     }
 }
 

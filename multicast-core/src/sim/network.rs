@@ -5,19 +5,20 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::client::Client;
 use super::link::LinkModel;
-use super::room::{HEADERS, Room};
+use super::room::{HEADERS, Room, SYMBOL_COST};
 use crate::receiver::Receiver;
-use crate::sender::{SenderEvent, Transmit};
+use crate::sender::{SenderEvent, StreamWish, Transmit};
 use crate::types::{Instant, SessionId};
-use crate::wire::VERSION;
+use crate::wire::{Kind, VERSION};
 
 /// More than this at one moment is a machine whose deadline never passes.
 const STEPS_AT_ONCE: u32 = 1_000_000;
 
 pub(super) enum Arrival {
-    /// Datagrams of this size each for everybody.
-    Group(Rc<Vec<u8>>, usize),
+    /// Datagrams of this size each to a group, or to one client as part of a stream.
+    Stream(SocketAddr, Rc<Vec<u8>>, usize),
     /// One of these, held up on its way to a client.
     Late(usize, Vec<u8>),
     Server(usize, Vec<u8>),
@@ -59,7 +60,7 @@ impl Room {
         let seed = self.config.seed;
         assert!(self.steps_now < STEPS_AT_ONCE, "seed {seed}: time stands still:\n{}", self.describe());
         match arrival {
-            Arrival::Group(buffer, segment) => self.deliver_group(&buffer, segment),
+            Arrival::Stream(to, buffer, segment) => self.deliver_stream(to, &buffer, segment),
             Arrival::Late(number, datagram) => {
                 self.deliver_slice(number, &datagram, datagram.len());
                 self.drive_clients(&[number]);
@@ -107,8 +108,11 @@ impl Room {
         self.drive_server();
     }
 
-    fn deliver_group(&mut self, buffer: &[u8], segment: usize) {
-        let listening: Vec<usize> = (0..self.clients.len()).filter(|&n| self.clients[n].listens()).collect();
+    fn deliver_stream(&mut self, to: SocketAddr, buffer: &[u8], segment: usize) {
+        let hears = |client: &Client| {
+            client.listens() && client.group == Some(to) && !(client.link.deaf && to.ip().is_multicast())
+        };
+        let listening: Vec<usize> = (0..self.clients.len()).filter(|&n| hears(&self.clients[n])).collect();
         let mut rest = buffer;
         while !rest.is_empty() {
             let datagrams = rest.len().div_ceil(segment);
@@ -129,6 +133,11 @@ impl Room {
             client.loss.renew(&client.link, &mut client.rng);
         }
         let mut rest = buffer;
+        if let Some(port) = client.link.port {
+            let cost = if buffer[0] & 0x0F == Kind::Symbol as u8 { SYMBOL_COST } else { segment as u64 + HEADERS };
+            let passed = client.port.take(self.now, port, buffer.len().div_ceil(segment), cost);
+            rest = &buffer[..(passed * segment).min(buffer.len())];
+        }
         while !rest.is_empty() {
             let client = &mut self.clients[number];
             let datagrams = rest.len().div_ceil(segment);
@@ -257,19 +266,35 @@ impl Room {
         let now = self.now;
         let Some(server) = &mut self.server else { return };
         let mut out = Vec::new();
-        while let Some(transmit) = server.poll_transmit(now) {
-            out.push(transmit);
-        }
-        while let Some(event) = server.poll_event() {
-            match &event {
-                SenderEvent::Started { .. } => self.counts.started = self.counts.started.or(Some(now)),
-                SenderEvent::Ended { .. } => self.counts.ended = Some(now),
-                _ => {}
+        loop {
+            while let Some((session, transmit)) = server.poll_transmit(now) {
+                // Its address goes with it: the stream may be closed before this arrives.
+                out.extend(self.streams.get(&session).map(|to| (session, *to, transmit)));
             }
-            self.events.push((now, event));
+            while let Some(event) = server.poll_event() {
+                match &event {
+                    SenderEvent::Started { .. } => self.counts.started = self.counts.started.or(Some(now)),
+                    SenderEvent::Ended { .. } => self.counts.ended = Some(now),
+                    _ => {}
+                }
+                self.events.push((now, event));
+            }
+            match server.poll_wish() {
+                Some(StreamWish::Open { to }) => {
+                    self.further_streams += 1;
+                    let session = SessionId(1_000_000 + self.further_streams);
+                    let to = to.unwrap_or_else(|| group(1 + self.further_streams));
+                    self.streams.insert(session, to);
+                    server.open(now, session, to);
+                }
+                Some(StreamWish::Close(session)) => {
+                    self.streams.remove(&session);
+                }
+                None => break,
+            }
         }
         let due = server.poll_timeout(now);
-        out.into_iter().for_each(|transmit| self.transmit_server(transmit));
+        out.into_iter().for_each(|(session, to, transmit)| self.transmit_server(session, to, transmit));
         if let Some(due) = due
             && self.server_timer.is_none_or(|timer| timer > due)
         {
@@ -278,18 +303,18 @@ impl Room {
         }
     }
 
-    fn transmit_server(&mut self, transmit: Transmit) {
+    fn transmit_server(&mut self, session: SessionId, to: SocketAddr, transmit: Transmit) {
         let arrives = self.now + self.config.delay;
         match transmit {
             Transmit::Symbols { run, sequence } => {
-                let datagrams = self.source.datagrams(SessionId(self.servers), run, sequence);
+                let datagrams = self.source.datagrams(session, run, sequence);
                 let segment = datagrams.len() / usize::from(run.count);
                 self.counts.sent_by_block[run.block.index()] += u32::from(run.count);
-                self.push(arrives, Arrival::Group(Rc::new(datagrams), segment));
+                self.push(arrives, Arrival::Stream(to, Rc::new(datagrams), segment));
             }
             Transmit::Group(datagram) => {
                 let segment = datagram.len();
-                self.push(arrives, Arrival::Group(Rc::new(datagram), segment));
+                self.push(arrives, Arrival::Stream(to, Rc::new(datagram), segment));
             }
             Transmit::Client(to, mut datagram) => {
                 let Some(number) = number_of(to).filter(|&number| number < self.clients.len()) else { return };
@@ -301,6 +326,11 @@ impl Room {
             }
         }
     }
+}
+
+/// The group of the stream of this number.
+pub(super) fn group(number: u32) -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::from_bits(0xEFC0_0100 + number).into(), 63_000)
 }
 
 /// The address of client `number`.

@@ -1,20 +1,22 @@
 //! The room and what a story can do in it.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::{BinaryHeap, HashMap};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::client::Client;
 use super::figures::Counts;
 use super::jobs::JobPool;
 use super::link::{LinkModel, LossProcess};
-use super::network::Entry;
+use super::network::{Entry, group};
 use super::source::Source;
 use crate::layout::{FileEntry, Geometry, Layout};
 use crate::pace::{AdaptConfig, Rate};
 use crate::receiver::{ReceiverSnapshot, ReceiverState};
-use crate::sender::{Carousel, Order, Sender, SenderConfig, SenderEvent, SessionSnapshot, StartPolicy};
+use crate::sender::{
+    Carousel, Ladder, LadderConfig, Order, Sender, SenderConfig, SenderEvent, SessionSnapshot, StartPolicy,
+};
 use crate::types::{BlockIndex, ClientId, Instant, SessionId};
 use crate::wire::{SYMBOL_HEADER_LEN, SessionState};
 
@@ -66,6 +68,8 @@ pub struct RoomConfig {
     pub staging: usize,
     /// So many blocks at the image's end go before all others of the first pass.
     pub priority: u32,
+    /// How clients that do not keep up are treated.
+    pub ladder: LadderConfig,
     /// The order of the blocks, made of that of the manifest and the priority; `None` for the usual one.
     pub order: Option<fn(Carousel) -> Box<dyn Order>>,
 }
@@ -90,6 +94,7 @@ impl RoomConfig {
             max_clients: None,
             staging: 4 * 1024 * 4,
             priority: 0,
+            ladder: LadderConfig::default(),
             order: None,
         }
     }
@@ -100,7 +105,11 @@ pub struct Room {
     pub(super) config: RoomConfig,
     pub(super) now: Instant,
     pub(super) source: Source,
-    pub(super) server: Option<Sender>,
+    pub(super) server: Option<Ladder>,
+    /// Where the streams of the present one go.
+    pub(super) streams: HashMap<SessionId, SocketAddr>,
+    /// Streams beside the main ones that were ever opened.
+    pub(super) further_streams: u32,
     /// Servers that were ever started; the number of the present one's session.
     pub(super) servers: u32,
     pub(super) server_timer: Option<Instant>,
@@ -131,6 +140,8 @@ impl Room {
             now: Instant::ZERO,
             rng,
             server: None,
+            streams: HashMap::new(),
+            further_streams: 0,
             servers: 0,
             server_timer: None,
             clients: Vec::new(),
@@ -213,10 +224,11 @@ impl Room {
         let priority: Vec<_> = (layout.blocks() - config.priority..layout.blocks()).map(BlockIndex).collect();
         let manifest = (0..layout.manifest_blocks()).map(BlockIndex).collect();
         let order = config.order.map(|order| order(Carousel::new(manifest, priority.clone())));
+        let ladder = config.ladder;
         let config = SenderConfig {
             session: SessionId(self.servers),
             image: "image".into(),
-            group: SocketAddr::new(Ipv4Addr::new(239, 192, 1, 1).into(), 63000),
+            group: group(1),
             source: None,
             source_specific: false,
             layout: self.source.layout.clone(),
@@ -229,14 +241,16 @@ impl Room {
             rate: config.rate,
             burst: u32::from(BATCH) * SYMBOL_COST as u32,
             adaptive: config.adaptive.then(AdaptConfig::default),
+            first_rate: None,
             batch: BATCH,
             headers: HEADERS as u32,
         };
         self.counts.sent_by_block = vec![0; self.source.layout.blocks() as usize];
         self.counts.ended = None;
+        self.streams = HashMap::from([(config.session, config.group)]);
         let mut server = match order {
-            Some(order) => Sender::with_order(config, order, self.now),
-            None => Sender::new(config, self.now),
+            Some(order) => Ladder::of(Sender::with_order(config.clone(), order, self.now), config, ladder, self.now),
+            None => Ladder::new(config, ladder, self.now),
         };
         server.set_symbol_cost(SYMBOL_COST as u32);
         self.server = Some(server);
@@ -250,7 +264,7 @@ impl Room {
     }
 
     /// Lets `command` act on the server of this moment, if there is one.
-    pub fn command<T>(&mut self, command: impl FnOnce(&mut Sender, Instant) -> T) -> Option<T> {
+    pub fn command<T>(&mut self, command: impl FnOnce(&mut Ladder, Instant) -> T) -> Option<T> {
         let answer = command(self.server.as_mut()?, self.now);
         self.drive_server();
         Some(answer)

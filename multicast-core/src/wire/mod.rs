@@ -11,6 +11,8 @@
 //!
 //! Decoding borrows, names what is missing, refuses trailing bytes and cannot panic.
 
+use crate::types::SessionId;
+
 mod cursor;
 mod heartbeat;
 mod join;
@@ -178,6 +180,16 @@ pub fn peek(datagram: &[u8]) -> Result<(u8, Kind), WireError> {
         return Err(WireError::Version { found: first >> 4 });
     }
     Ok((first >> 4, kind?))
+}
+
+/// Whether a datagram belongs to a session's stream, if it can be read at all: a symbol or a heartbeat.
+pub fn is_stream(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| [Kind::Symbol as u8, Kind::Heartbeat as u8].contains(&(first & 0x0F)))
+}
+
+/// The session that a datagram names, whatever the rest says.
+pub fn session_of(datagram: &[u8]) -> Option<SessionId> {
+    Some(SessionId(u32::from_be_bytes(*datagram.get(4..)?.first_chunk()?)))
 }
 
 impl<'a> Packet<'a> {

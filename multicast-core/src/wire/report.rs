@@ -123,6 +123,10 @@ reasons! {
         Cancelled = 3,
         /// It was silent for too long; it may join again.
         Silent = 4,
+        /// It is to go on with another stream of the session: it joins again.
+        Moved = 5,
+        /// It keeps others waiting, or does not get on; it may be started again.
+        Evicted = 6,
     }
 }
 
@@ -148,12 +152,12 @@ pub struct Leave<'a> {
 
 /// The session is over for a client.
 ///
-/// | offset | width | field                                                    |
-/// |-------:|------:|----------------------------------------------------------|
-/// |      0 |     8 | common prefix                                            |
-/// |      8 |     8 | client that it is for                                    |
-/// |     16 |     1 | reason: 1 complete, 2 removed, 3 cancelled, 4 silent     |
-/// |     17 |   2+n | the reason in words                                      |
+/// | offset | width | field                                                                       |
+/// |-------:|------:|-----------------------------------------------------------------------------|
+/// |      0 |     8 | common prefix                                                               |
+/// |      8 |     8 | client that it is for                                                       |
+/// |     16 |     1 | reason: 1 complete, 2 removed, 3 cancelled, 4 silent, 5 moved, 6 evicted    |
+/// |     17 |   2+n | the reason in words                                                         |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Release<'a> {
     /// The session.

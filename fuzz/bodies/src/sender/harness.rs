@@ -57,6 +57,7 @@ impl Harness {
             rate: if setup & 32 == 0 { Rate::from_mbit(10) } else { Rate::MIN },
             burst: 3028,
             adaptive: (setup & 64 != 0).then(AdaptConfig::default),
+            first_rate: None,
             batch,
             headers: 42,
             layout,

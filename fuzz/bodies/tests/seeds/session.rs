@@ -102,6 +102,7 @@ fn sender_config(delivery: &Delivery) -> SenderConfig {
         rate: Rate::from_mbit(10),
         burst: 3028,
         adaptive: None,
+        first_rate: None,
         batch: 4,
         headers: 42,
     }

@@ -6,27 +6,38 @@ use super::Order;
 use crate::bitmap::Bitmap;
 use crate::types::BlockIndex;
 
+/// Other blocks between two times that the same one goes before all others: a client that loses nearly
+/// everything wants the manifest again and again, and must not keep the image from the rest.
+const REST: u32 = 16;
+
 /// The blocks that say what all others mean first, then round and round through the image.
 #[derive(Debug)]
 pub struct Carousel {
     always: Vec<BlockIndex>,
+    /// Blocks that went out since each of these last led; as many as are needed at first.
+    rested: Vec<u32>,
     once: VecDeque<BlockIndex>,
     position: usize,
 }
 
 impl Carousel {
-    /// `always` goes out before everything else whenever it is wanted, in its order: the manifest,
-    /// without which no client can verify anything. `once` goes before the rest of the first pass: a
+    /// `always` goes out before everything else whenever it is wanted, in its order, but a block of it
+    /// only after 16 others: the manifest, without which no client can verify anything. `once` goes before the rest of the first pass: a
     /// WIM's metadata. A client that comes late gets it in its turn: it may be a hundredth of the
     /// image, and fifty such clients would hold up everybody else by half the image.
     pub fn new(always: Vec<BlockIndex>, once: Vec<BlockIndex>) -> Self {
-        Self { always, once: once.into(), position: 0 }
+        let rested = vec![REST; always.len()];
+        Self { always, rested, once: once.into(), position: 0 }
     }
 
     /// The next block of those that go before all others.
     pub(super) fn head(&mut self, wanted: &Bitmap) -> Option<BlockIndex> {
-        if let Some(&block) = self.always.iter().find(|block| wanted.get(block.index())) {
-            return Some(block);
+        let leads = |(block, rested): (&BlockIndex, &u32)| wanted.get(block.index()) && *rested >= REST;
+        let leader = self.always.iter().zip(&self.rested).position(leads);
+        self.rested.iter_mut().for_each(|rested| *rested = rested.saturating_add(1));
+        if let Some(at) = leader {
+            self.rested[at] = 0;
+            return Some(self.always[at]);
         }
         while let Some(block) = self.once.pop_front() {
             if wanted.get(block.index()) {
@@ -83,16 +94,26 @@ mod tests {
 
     #[test]
     fn whoever_comes_late_gets_the_manifest_at_once_and_the_metadata_in_its_turn() {
-        let mut order = Carousel::new(vec![BlockIndex(0)], vec![BlockIndex(4)]);
-        let mut wanted = Bitmap::full(5);
+        let mut order = Carousel::new(vec![BlockIndex(0)], vec![BlockIndex(24)]);
+        let mut wanted = Bitmap::full(25);
         let mut sent = Vec::new();
         while let Some(block) = order.next(&wanted, &[]) {
             wanted.clear(block.index());
             sent.push(block.0);
-            if sent.len() == 3 {
-                wanted.set_range(0..5);
+            if sent.len() == 20 {
+                wanted.set_range(0..25);
             }
         }
-        assert_eq!(sent, [0, 4, 1, 0, 2, 3, 4, 1]);
+        assert_eq!((&sent[..3], &sent[19..23]), (&[0, 24, 1][..], &[18, 0, 19, 20][..]));
+        assert_eq!(&sent[sent.len() - 2..], [17, 18]);
+    }
+
+    #[test]
+    fn a_manifest_that_is_wanted_again_and_again_does_not_keep_the_image_back() {
+        let mut order = Carousel::new(vec![BlockIndex(0), BlockIndex(1)], Vec::new());
+        let wanted = Bitmap::full(1000);
+        let sent: Vec<u32> = (0..1000).filter_map(|_| order.next(&wanted, &[])).map(|block| block.0).collect();
+        assert_eq!(sent[..2], [0, 1]);
+        assert!(sent.iter().filter(|block| **block < 2).count() < 150);
     }
 }

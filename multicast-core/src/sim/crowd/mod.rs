@@ -171,6 +171,7 @@ impl Crowd {
             rate: config.rate,
             burst,
             adaptive: None,
+            first_rate: None,
             batch: (burst / config.symbol_cost).clamp(1, BATCH) as u16,
             headers: HEADERS as u32,
         };

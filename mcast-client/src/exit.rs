@@ -82,6 +82,7 @@ impl Failure {
             ReceiverError::Version { .. }
             | ReceiverError::Refused { .. }
             | ReceiverError::Removed
+            | ReceiverError::Evicted { .. }
             | ReceiverError::Cancelled
             | ReceiverError::ImageChanged => (Exit::Refused, None),
             ReceiverError::Left(_) => return Self::new(Exit::Interrupted, "interrupted"),

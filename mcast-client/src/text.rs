@@ -52,6 +52,9 @@ pub(crate) fn event(event: &ClientEvent) -> Option<String> {
         }
         E::Discarded { reason } => format!("beginning anew: {reason}"),
         E::Refused { text, .. } => format!("the server says: {text}; asking again"),
+        E::Joined { image, bytes_total, group, .. } if !group.ip().is_multicast() => {
+            format!("joined: {image}, {}, by unicast", BinaryBytes(*bytes_total))
+        }
         E::Joined { image, bytes_total, group, .. } => {
             format!("joined: {image}, {}, from {group}", BinaryBytes(*bytes_total))
         }
@@ -71,6 +74,7 @@ pub(crate) fn event(event: &ClientEvent) -> Option<String> {
         E::SessionLost { seconds, .. } => {
             format!("nothing was heard of the session for {}; asking the server again", duration(*seconds))
         }
+        E::Moved { text } => format!("this client {text}"),
         E::Complete => "complete: every block matches its hash".to_owned(),
         _ => return None,
     })

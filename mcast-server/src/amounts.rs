@@ -27,6 +27,18 @@ pub(crate) struct LossGroup {
     pub(crate) loss: f64,
 }
 
+/// Reads `5%` as 0.05.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    const HELP: &str = "write a part of 100 and %, for example 5%";
+    let (number, unit) = split(text);
+    let Ok(percent) = number.parse::<f64>() else { return Err(format!("{text:?} is no share\n  {HELP}")) };
+    match (0.0..=100.0).contains(&percent) {
+        true if unit == "%" => Ok(percent / 100.0),
+        true => Err(format!("share {text} has no %\n  {HELP}")),
+        false => Err(format!("share {text} lies outside of 0% to 100%\n  {HELP}")),
+    }
+}
+
 /// Reads `20GiB` or `1.5 TB` as bytes.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     const HELP: &str = "write a number and its unit, for example 20GiB or 500MB";

@@ -158,6 +158,9 @@ pub(crate) struct SendArguments {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub(crate) client_timeout: Duration,
 
+    #[command(flatten)]
+    pub(crate) slow: SlowArguments,
+
     /// Stay for late comers when all have the image, until Ctrl-C
     #[arg(long)]
     pub(crate) keep_open: bool,
@@ -170,6 +173,47 @@ pub(crate) struct SendArguments {
     /// Print events, progress and summary as NDJSON on the standard output
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What becomes of clients that do not keep up.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Slow clients")]
+pub(crate) struct SlowArguments {
+    /// Where the rate adapts, the client that it follows, counted from the best: 50% is the median, with 90% it waits
+    /// for all but the slowest tenth
+    #[arg(long, value_name = "PERCENT", default_value = "50%", value_parser = amounts::share)]
+    pub(crate) pace_quantile: f64,
+
+    /// The lowest rate that it adapts to, as a part of the highest
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = amounts::share)]
+    pub(crate) pace_floor: f64,
+
+    /// A client is slow that loses more than this part of the stream while another one does not
+    #[arg(long, value_name = "PERCENT", default_value = "50%", value_parser = amounts::share)]
+    pub(crate) slow_loss: f64,
+
+    /// As long as it does so on end
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub(crate) slow_after: Duration,
+
+    /// Give slow clients a second stream at their own pace, on a group of its own, which takes up to this part of the
+    /// rate while the others are served; without it they take what reaches them of the one stream, and the rest when
+    /// the others are done
+    #[arg(long, value_name = "PERCENT", value_parser = amounts::share)]
+    pub(crate) slow_stream: Option<f64>,
+
+    /// Serve up to so many clients at a time by unicast: those that do not hear the group, and slow ones that are left
+    /// when all others are done; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(..=256))]
+    pub(crate) unicast: u32,
+
+    /// Evict a client that takes in less than this for 30 s though more is sent to it [default: none]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub(crate) min_client_rate: Option<Rate>,
+
+    /// Evict a client that answers but has not got further for so long; 0s for never
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
+    pub(crate) stall_timeout: Duration,
 }
 
 const VERIFY_HELP: &str = "\

@@ -34,6 +34,9 @@ impl Reasons {
             SenderEvent::ClientRemoved { client, .. } => {
                 self.0.insert(*client, "removed by the operator".to_owned());
             }
+            SenderEvent::ClientEvicted { client, text, .. } => {
+                self.0.insert(*client, text.clone());
+            }
             _ => {}
         }
     }
@@ -61,6 +64,7 @@ pub(crate) struct Summary {
     clients_left: usize,
     clients_given_up: usize,
     clients_removed: usize,
+    clients_evicted: usize,
     /// Those that do not have the image.
     failed: Vec<Failed>,
     image_bytes: u64,
@@ -128,6 +132,7 @@ impl Summary {
             clients_left: in_state(ClientState::Left),
             clients_given_up: in_state(ClientState::GivenUp),
             clients_removed: in_state(ClientState::Removed),
+            clients_evicted: in_state(ClientState::Evicted),
             failed,
             image_bytes: session.image_bytes,
             wire_bytes: counters.wire_bytes,
@@ -155,11 +160,12 @@ impl Summary {
 
     fn who(&self) -> String {
         let mut parts = vec![format!("{} complete", self.clients_complete)];
-        let gone = self.clients_given_up + self.clients_left + self.clients_removed;
+        let gone = self.clients_given_up + self.clients_left + self.clients_removed + self.clients_evicted;
         let others = [
             (self.clients_given_up, "given up"),
             (self.clients_left, "left"),
             (self.clients_removed, "removed"),
+            (self.clients_evicted, "evicted"),
             (self.clients - self.clients_complete - gone, "unfinished"),
         ];
         parts.extend(others.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}")));

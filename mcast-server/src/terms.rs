@@ -11,9 +11,9 @@ use multicast_core::layout::DEFAULT_SYMBOL_SIZE;
 use multicast_core::manifest::CachePlace;
 use multicast_core::net::{self, Interface};
 use multicast_core::pace::{AdaptConfig, Profile, Rate, largest_payload};
-use multicast_core::sender::StartPolicy;
+use multicast_core::sender::{LadderConfig, StartPolicy};
 
-use crate::cli::{SendArguments, Switch};
+use crate::cli::{SendArguments, SlowArguments, Switch};
 use crate::exit::{Exit, Failure};
 use crate::platform;
 
@@ -89,7 +89,7 @@ impl Terms {
             source_specific: arguments.source_specific || needs_source,
             ttl: arguments.ttl,
             dscp: arguments.dscp,
-            adaptive: self.adaptive.then(AdaptConfig::default),
+            adaptive: self.adaptive.then(|| arguments.slow.pace()),
             start: StartPolicy {
                 clients: arguments.min_clients,
                 wait: arguments.max_wait,
@@ -97,8 +97,29 @@ impl Terms {
             },
             max_clients: arguments.max_clients,
             silence: arguments.client_timeout,
+            ladder: arguments.slow.ladder(),
             keep_open: arguments.keep_open,
             ..SessionConfig::new(name, self.profile)
+        }
+    }
+}
+
+impl SlowArguments {
+    fn pace(&self) -> AdaptConfig {
+        // The quantile of losses counts from the best client.
+        AdaptConfig { quantile: self.pace_quantile, floor: self.pace_floor, ..AdaptConfig::default() }
+    }
+
+    fn ladder(&self) -> LadderConfig {
+        let usual = LadderConfig::default();
+        LadderConfig {
+            slow_loss: self.slow_loss,
+            slow_after: self.slow_after,
+            slower_stream: self.slow_stream.is_some(),
+            share: self.slow_stream.unwrap_or(usual.share),
+            unicast: self.unicast,
+            least_rate: self.min_client_rate,
+            stalled_after: (!self.stall_timeout.is_zero()).then_some(self.stall_timeout),
         }
     }
 }

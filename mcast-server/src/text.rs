@@ -1,6 +1,6 @@
 //! Figures and states as people read them.
 
-use multicast_core::sender::ClientState;
+use multicast_core::sender::{ClientState, Rung};
 use multicast_core::wire::LeaveReason;
 
 /// Bits per second in three digits.
@@ -36,6 +36,24 @@ pub(crate) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Where a client that `rung` serves stands.
+pub(crate) fn standing(state: ClientState, rung: Rung) -> &'static str {
+    match (state, rung) {
+        (ClientState::Receiving, Rung::Slower) => "slower",
+        (ClientState::Receiving, Rung::Unicast) => "unicast",
+        (other, _) => self::state(other),
+    }
+}
+
+/// What kind of stream it is.
+pub(crate) fn rung(rung: Rung) -> &'static str {
+    match rung {
+        Rung::Main => "the stream",
+        Rung::Slower => "slower stream",
+        Rung::Unicast => "unicast",
+    }
+}
+
 /// Where a client stands.
 pub(crate) fn state(state: ClientState) -> &'static str {
     match state {
@@ -46,6 +64,8 @@ pub(crate) fn state(state: ClientState) -> &'static str {
         ClientState::Left => "left",
         ClientState::GivenUp => "given up",
         ClientState::Removed => "removed",
+        ClientState::Moved => "changing over",
+        ClientState::Evicted => "evicted",
     }
 }
 

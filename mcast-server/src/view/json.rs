@@ -6,7 +6,7 @@ use std::io::{Write, stdout};
 use std::time::{Duration, Instant};
 
 use multicast_core::pace::Rate;
-use multicast_core::sender::{ClientSnapshot, SenderCounters, SenderEvent, SessionSnapshot};
+use multicast_core::sender::{ClientSnapshot, SenderCounters, SenderEvent, SessionSnapshot, StreamSnapshot};
 use multicast_core::types::SessionId;
 use multicast_core::wire::SessionState;
 use serde::Serialize;
@@ -63,6 +63,7 @@ impl View for Json {
             remaining_seconds: snapshot.remaining.as_secs_f64(),
             awaited: snapshot.awaited,
             counters: &snapshot.counters,
+            streams: &snapshot.streams,
             clients: snapshot.clients.iter().map(|client| Client { done: done(client), client }).collect(),
         });
     }
@@ -111,6 +112,7 @@ enum Line<'a> {
         remaining_seconds: f64,
         awaited: u32,
         counters: &'a SenderCounters,
+        streams: &'a [StreamSnapshot],
         clients: Vec<Client<'a>>,
     },
     Warning {

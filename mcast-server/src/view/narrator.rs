@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use multicast_core::sender::{EndCause, SenderEvent, StartCause};
+use multicast_core::sender::{EndCause, Rung, SenderEvent, StartCause};
 use multicast_core::types::ClientId;
 
 use crate::text;
@@ -39,6 +39,17 @@ impl Narrator {
                 format!("{} was given up after {silence} of silence", self.name(*client, host))
             }
             E::ClientRemoved { client, host } => format!("{} was removed", self.name(*client, host)),
+            E::ClientMoved { client, host, to, text } => {
+                let to = match to {
+                    Rung::Slower => "goes on with the slower stream",
+                    _ => "goes on by unicast",
+                };
+                format!("{} {to}: {text}", self.name(*client, host))
+            }
+            E::ClientEvicted { client, host, text } => format!("{} was evicted: {text}", self.name(*client, host)),
+            E::StreamOpened { rung, to } => format!("{} to {to} opened", text::rung(*rung)),
+            E::StreamClosed { rung, to } => format!("{} to {to} ended", text::rung(*rung)),
+            E::StreamUnavailable { rung, text: why } => format!("no {} can be opened: {why}", text::rung(*rung)),
             E::Started { clients, cause } => {
                 let why = match cause {
                     StartCause::Clients => "as many as asked for are there",

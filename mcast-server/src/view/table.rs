@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use indicatif::BinaryBytes;
-use multicast_core::sender::{ClientSnapshot, ClientState, SessionSnapshot};
+use multicast_core::sender::{ClientSnapshot, ClientState, SessionSnapshot, StreamSnapshot};
 use multicast_core::wire::SessionState;
 
 use super::About;
@@ -13,6 +13,8 @@ use crate::text;
 
 /// Clients shown at most: the slowest ones.
 const ROWS: usize = 20;
+/// Streams shown beside the session's own at most.
+const STREAM_ROWS: usize = 4;
 /// Lines around the rows: two above, the heads, the rest's count, the keys, and one free for the cursor.
 const FRAME: usize = 6;
 /// Behind the bar: two spaces and the figure, four times.
@@ -94,9 +96,11 @@ pub(super) fn state(snapshot: &SessionSnapshot, about: &About, rate: Option<f64>
 /// The whole picture.
 pub(super) fn lines(snapshot: &SessionSnapshot, about: &About, rate: Option<f64>, size: Size) -> Vec<String> {
     let mut lines = vec![title(about), state(snapshot, about, rate)];
+    lines.extend(snapshot.streams.iter().filter(|stream| stream.clients > 0).take(STREAM_ROWS).map(stream));
+    let frame = FRAME + lines.len() - 2;
     let mut clients: Vec<_> = snapshot.clients.iter().collect();
     clients.sort_by_key(|client| (rank(client.state), client.verified, &client.host, client.address));
-    let shown = clients.len().min(ROWS).min(size.rows.saturating_sub(FRAME));
+    let shown = clients.len().min(ROWS).min(size.rows.saturating_sub(frame));
     if shown > 0 {
         let columns = Columns::fit(&clients[..shown], size.columns);
         lines.push(columns.heads());
@@ -106,6 +110,13 @@ pub(super) fn lines(snapshot: &SessionSnapshot, about: &About, rate: Option<f64>
         lines.push(format!("… and {} more", text::count(clients.len() - shown, "client")));
     }
     lines.iter().map(|line| cut(line, size.columns)).collect()
+}
+
+/// A stream beside the session's own.
+fn stream(stream: &StreamSnapshot) -> String {
+    let (rung, rate) = (text::rung(stream.rung), text::rate(stream.rate.bits() as f64));
+    let (clients, left) = (stream.clients as usize, text::duration(stream.remaining.as_secs_f64()));
+    format!("  {rung} to {}: {rate} · {} · {left} left", stream.to, text::count(clients, "client"))
 }
 
 /// Part of the whole, `width` characters wide.
@@ -184,7 +195,7 @@ impl Columns {
             bar(share, self.bar),
             // Rounding must not show as done what is not.
             (share * 1000.0).floor() / 10.0,
-            text::state(client.state)
+            text::standing(client.state, client.rung)
         )
     }
 }
@@ -205,7 +216,7 @@ mod tests {
     use multicast_core::layout::FileEntry;
     use multicast_core::net::BufferSize;
     use multicast_core::pace::Rate;
-    use multicast_core::sender::SenderCounters;
+    use multicast_core::sender::{Rung, SenderCounters};
     use multicast_core::types::{ClientId, SessionId};
 
     use super::*;
@@ -237,6 +248,7 @@ mod tests {
             host: format!("lab-{number:02}"),
             address: ([10, 0, 0, number], 40_000).into(),
             state,
+            rung: Rung::Main,
             verified,
             symbols_per_second: 75_000.0 - f64::from(number) * 100.0,
             loss: f64::from(number) / 1000.0,
@@ -256,6 +268,7 @@ mod tests {
             remaining: Duration::from_secs(42),
             awaited: 0,
             counters: SenderCounters { symbols: 512_000, ..SenderCounters::default() },
+            streams: Vec::new(),
             clients,
         }
     }
@@ -309,6 +322,34 @@ mod tests {
             a-rathe…  10.0.0.2:40000     30.0 %    862.8    0.10  recei…
         "#]]
         .assert_eq(&drawn(&snapshot(SessionState::Running, clients), 60, 24));
+    }
+
+    #[test]
+    fn streams_beside_the_sessions_own_have_a_line_and_their_clients_say_so() {
+        let mut clients = vec![client(1, ClientState::Receiving, 300), client(2, ClientState::Receiving, 200)];
+        (clients[0].rung, clients[1].rung) = (Rung::Unicast, Rung::Slower);
+        let stream = |rung, to, mbit| StreamSnapshot {
+            rung,
+            to,
+            rate: Rate::from_mbit(mbit),
+            clients: 1,
+            remaining: Duration::from_secs(75),
+        };
+        let streams = vec![
+            stream(Rung::Slower, ([239, 194, 1, 9], 63_018).into(), 18),
+            stream(Rung::Unicast, clients[0].address, 95),
+        ];
+        let picture = SessionSnapshot { streams, ..snapshot(SessionState::Running, clients) };
+        expect![[r#"
+            install.wim, 4.00 GiB, to 239.194.1.2 port 63017 on eth0; clients ask port 62999
+            928 Mbit/s · 42 s left · 2 receiving · sent 0.512 × image
+              slower stream to 239.194.1.9:63018: 18.0 Mbit/s · 1 client · 1 min 15 s left
+              unicast to 10.0.0.1:40000: 95.0 Mbit/s · 1 client · 1 min 15 s left
+            client  address                                 done   Mbit/s  loss %  state
+            lab-02  10.0.0.2  █████░░░░░░░░░░░░░░░░░░░░   20.0 %    861.7    0.20  slower
+            lab-01  10.0.0.1  ███████░░░░░░░░░░░░░░░░░░   30.0 %    862.8    0.10  unicast
+        "#]]
+        .assert_eq(&drawn(&picture, 80, 24));
     }
 
     #[test]

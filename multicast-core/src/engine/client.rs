@@ -355,7 +355,6 @@ impl ClientThread {
 
     fn receive(&mut self, run: &mut Run) -> Result<(), ClientError> {
         let mut buffer = vec![0; RECEIVE_BUFFER];
-        let mut small = vec![0; 2048];
         loop {
             let now = self.clock.now();
             if self.shared.cancel.load(Ordering::Relaxed) {
@@ -364,6 +363,7 @@ impl ClientThread {
             if run.machine.poll_timeout().is_some_and(|due| due <= now) {
                 // What waited while the disk was slow is no silence of the session.
                 self.take_group(run, &mut buffer);
+                self.take_unicast(run, &mut buffer);
                 run.machine.handle_timeout(self.clock.now());
             }
             self.settle(run);
@@ -386,15 +386,23 @@ impl ClientThread {
                 self.take_results(run);
             }
             if ready.contains(1) {
-                // An error here is an ICMP message: the server is not there, or not yet.
-                while let Ok(Some((len, _))) = self.control.receive(&mut small) {
-                    run.machine.handle_datagram(self.clock.now(), &small[..len]);
-                    self.settle(run);
-                }
+                self.take_unicast(run, &mut buffer);
             }
             if ready.contains(2) {
                 self.take_group(run, &mut buffer);
             }
+        }
+    }
+
+    /// What the server sends to this client alone: answers, and the stream if it is served by unicast.
+    fn take_unicast(&mut self, run: &mut Run, buffer: &mut [u8]) {
+        for _ in 0..GROUP_TURN {
+            // An error here is an ICMP message: the server is not there, or not yet.
+            let Ok(Some(received)) = self.control.receive_stream(buffer) else { break };
+            let store = run.opened.as_ref().map(|opened| opened.store.clone());
+            let (now, bytes) = (self.clock.now(), &buffer[..received.len]);
+            run.machine.handle_unicast(now, bytes, received.segment, store.as_deref());
+            self.settle(run);
         }
     }
 
@@ -424,7 +432,7 @@ impl ClientThread {
     }
 
     /// Passes on what the receiver wants to be sent, done and told.
-    fn settle(&self, run: &mut Run) {
+    fn settle(&mut self, run: &mut Run) {
         loop {
             if let Some(opened) = &run.opened {
                 while let Some(job) = run.machine.poll_job() {
@@ -442,7 +450,7 @@ impl ClientThread {
         }
     }
 
-    fn handle_event(&self, run: &mut Run, event: ReceiverEvent) {
+    fn handle_event(&mut self, run: &mut Run, event: ReceiverEvent) {
         let told = match event {
             ReceiverEvent::Offered { offer, layout, continues } => match self.join(run, &offer, *layout, continues) {
                 Ok(event) => event,
@@ -474,18 +482,26 @@ impl ClientThread {
     }
 
     /// Joins the offered group and opens the output, unless it is open.
-    fn join(&self, run: &mut Run, offer: &Offer, layout: Layout, continues: bool) -> Result<ClientEvent, ClientError> {
+    fn join(
+        &mut self,
+        run: &mut Run,
+        offer: &Offer,
+        layout: Layout,
+        continues: bool,
+    ) -> Result<ClientEvent, ClientError> {
         if !continues {
             self.prepare(run, offer, layout.clone())?;
         }
         // The old membership ends first: it may be of the same group and port.
         run.group = None;
         let source = offer.source.filter(|_| offer.source_specific);
-        let group = SocketAddr::new(offer.group.ip(), offer.group.port());
-        let group = self.config.interface.socket_address(group.ip(), group.port());
-        let socket = MulticastReceiver::join(&self.config.interface, group, source, self.config.receive_buffer)?;
-        let BufferSize { granted, .. } = socket.receive_buffer();
-        run.group = Some(socket);
+        let group = self.config.interface.socket_address(offer.group.ip(), offer.group.port());
+        let BufferSize { granted, .. } = if group.ip().is_multicast() {
+            let socket = MulticastReceiver::join(&self.config.interface, group, source, self.config.receive_buffer)?;
+            run.group.insert(socket).receive_buffer()
+        } else {
+            self.control.expect_stream(self.config.receive_buffer)
+        };
         let resume = run.opened.as_mut().and_then(|opened| opened.resume.take());
         if let Some(resume) = &resume {
             run.kept_blocks = resume.held.len() as u32;

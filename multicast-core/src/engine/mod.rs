@@ -6,10 +6,14 @@
 
 mod client;
 mod clock;
+mod door;
 mod error;
 mod gather;
+mod outlets;
+mod places;
 mod server;
 mod session;
+mod session_thread;
 mod share;
 
 pub use client::{Client, ClientConfig, ClientEvent, ClientSummary};

@@ -1,32 +1,30 @@
 //! The server's front door: one control socket for all sessions.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender as Channel, unbounded};
+use crossbeam_channel::{Receiver, unbounded};
 
 use super::clock::Clock;
+use super::door::{FrontDoor, lock};
 use super::error::EngineError;
-use super::session::{Inbound, Session, SessionConfig, SessionThread, pass_on};
+use super::places::Places;
+use super::session::{Inbound, Session, SessionConfig};
+use super::session_thread::SessionThread;
 use super::share::TotalRate;
-use crate::address::{AddressPool, PortRange, find_free_port};
+use crate::address::{AddressPool, PortRange};
 use crate::image::Delivery;
 use crate::manifest::Manifest;
-use crate::net::{ControlSocket, Interface, Waker, wait};
+use crate::net::{ControlSocket, Interface, Waker};
 use crate::pace::Rate;
 use crate::sender::SenderEvent;
-use crate::types::{ClientId, SessionId};
-use crate::wire::{Join, Kind, Packet, Refusal, RefuseReason, VERSION, WireError, peek};
+use crate::types::SessionId;
 
 /// The UDP port at which a server is asked for images unless it is told otherwise; just below the
 /// range that sessions take theirs from.
 pub const DEFAULT_CONTROL_PORT: u16 = 62_999;
 
-/// Milliseconds after which a client may ask again for an image that is not there, or not yet.
-const RETRY_MS: u32 = 500;
-const PREPARING_RETRY_MS: u32 = 100;
 const CONTROL_BUFFER: usize = 4 << 20;
 
 /// Where an engine serves.
@@ -49,29 +47,13 @@ pub struct EngineConfig {
 
 /// A server of images; dropping it ends its sessions.
 pub struct Engine {
-    interface: Interface,
     socket: Arc<ControlSocket>,
-    door: Arc<Mutex<Door>>,
-    allocation: Arc<Mutex<Allocation>>,
+    places: Places,
     total_rate: Option<Arc<TotalRate>>,
     events: Receiver<SenderEvent>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
     clock: Clock,
-}
-
-/// Who is to get which datagram.
-#[derive(Default)]
-struct Door {
-    sessions: HashMap<SessionId, (String, Channel<Inbound>)>,
-    preparing: Vec<String>,
-    closed: bool,
-}
-
-struct Allocation {
-    addresses: AddressPool,
-    ports: PortRange,
-    rng: fastrand::Rng,
 }
 
 impl Engine {
@@ -86,22 +68,17 @@ impl Engine {
         let socket = Arc::new(ControlSocket::bind(SocketAddr::new(any, config.control_port), CONTROL_BUFFER)?);
         let system = |source| EngineError::System { what: "a waker", source };
         let waker = Waker::new().map_err(system)?;
-        let door = Arc::new(Mutex::new(Door::default()));
+        let places = Places::new(config.interface, config.addresses, config.ports, config.seed);
         let (events_in, events) = unbounded();
-        let front = FrontDoor { socket: socket.clone(), door: door.clone(), events: events_in, waker: waker.clone() };
+        let front =
+            FrontDoor { socket: socket.clone(), door: places.door.clone(), events: events_in, waker: waker.clone() };
         let thread = std::thread::Builder::new()
             .name("mcast-control".into())
             .spawn(move || front.run())
             .map_err(|source| EngineError::System { what: "a thread", source })?;
         Ok(Self {
-            interface: config.interface,
             socket,
-            door,
-            allocation: Arc::new(Mutex::new(Allocation {
-                addresses: config.addresses,
-                ports: config.ports,
-                rng: fastrand::Rng::with_seed(config.seed),
-            })),
+            places,
             total_rate: config.total_rate.map(TotalRate::new),
             events,
             waker,
@@ -122,12 +99,12 @@ impl Engine {
 
     /// Clients that ask for `name` are told that it is being prepared, until a session has it.
     pub fn prepare(&self, name: &str) {
-        lock(&self.door).preparing.push(name.to_owned());
+        lock(&self.places.door).preparing.push(name.to_owned());
     }
 
     /// It will not be served after all.
     pub fn abandon(&self, name: &str) {
-        lock(&self.door).preparing.retain(|other| other != name);
+        lock(&self.places.door).preparing.retain(|other| other != name);
     }
 
     /// Begins a session that serves `delivery`, whose hashes are `manifest`.
@@ -137,26 +114,8 @@ impl Engine {
         delivery: Delivery,
         manifest: Manifest,
     ) -> Result<Session, EngineError> {
-        let mut allocation = lock(&self.allocation);
-        let group = match config.group {
-            Some(group) => {
-                allocation.addresses.reserve(group)?;
-                group
-            }
-            None => allocation.addresses.allocate()?,
-        };
-        let local = self.interface.address_for(group).unwrap_or(IpAddr::from([0, 0, 0, 0]));
-        let seed = allocation.rng.u64(..);
-        let port = match find_free_port(allocation.ports, local, seed) {
-            Ok(port) => port,
-            Err(error) => {
-                allocation.addresses.free(group);
-                return Err(error.into());
-            }
-        };
-        let session = SessionId(allocation.rng.u32(1..));
-        drop(allocation);
-        self.serve(session, self.interface.socket_address(group, port), config, delivery, manifest)
+        let to = self.places.take(config.group)?;
+        self.serve(self.places.number(), to, config, delivery, manifest)
     }
 
     /// Opens the door for a session and starts its thread; both end together.
@@ -168,31 +127,24 @@ impl Engine {
         delivery: Delivery,
         manifest: Manifest,
     ) -> Result<Session, EngineError> {
-        let (door, allocation) = (self.door.clone(), self.allocation.clone());
+        let places = self.places.clone();
         let leave = move || {
-            lock(&door).sessions.remove(&session);
-            lock(&allocation).addresses.free(to.ip());
+            places.dismiss(session);
+            places.free(to);
         };
-
         let (inbound, inbox) = unbounded();
-        {
-            let mut door = lock(&self.door);
-            if door.sessions.values().any(|(name, _)| *name == config.name) {
-                drop(door);
-                leave();
-                return Err(EngineError::NameTaken { name: config.name });
-            }
-            door.preparing.retain(|name| *name != config.name);
-            door.sessions.insert(session, (config.name.clone(), inbound.clone()));
+        if let Err(error) = self.places.admit(session, &config.name, &inbound) {
+            leave();
+            return Err(error);
         }
         let thread = SessionThread::new(
             (session, to),
             config,
             delivery,
             manifest,
-            &self.interface,
+            self.places.clone(),
             self.socket.clone(),
-            inbox,
+            (inbound.clone(), inbox),
             self.clock,
             self.total_rate.as_ref(),
         );
@@ -209,7 +161,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         {
-            let mut door = lock(&self.door);
+            let mut door = lock(&self.places.door);
             door.closed = true;
             for (_, inbound) in door.sessions.values() {
                 // A session that has just ended does not listen any more.
@@ -221,103 +173,4 @@ impl Drop for Engine {
             let _ = thread.join();
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The thread that reads the control socket.
-struct FrontDoor {
-    socket: Arc<ControlSocket>,
-    door: Arc<Mutex<Door>>,
-    events: Channel<SenderEvent>,
-    waker: Waker,
-}
-
-impl FrontDoor {
-    fn run(self) {
-        let mut buffer = vec![0; 2048];
-        while !lock(&self.door).closed {
-            if wait(&[self.socket.handle(), self.waker.handle()], None).is_err() {
-                continue;
-            }
-            // An error here is an ICMP message about a client that has gone.
-            while let Ok(Some((len, from))) = self.socket.receive(&mut buffer) {
-                self.handle(from, &buffer[..len]);
-            }
-        }
-    }
-
-    fn handle(&self, from: SocketAddr, datagram: &[u8]) {
-        let packet = match peek(datagram).and_then(|_| Packet::decode(datagram)) {
-            Ok(packet) => packet,
-            Err(WireError::Version { found }) if is_join(datagram) => {
-                let text = format!("protocol version {found} is not spoken here, this server speaks {VERSION}");
-                return self.refuse(from, ClientId(0), "", RefuseReason::Version, 0, &text);
-            }
-            // Anything may arrive at an open port; it is not worth an answer.
-            Err(_) => return,
-        };
-        match packet {
-            Packet::Join(join) => self.join(from, &join, datagram),
-            Packet::Report(report) => self.route(from, report.session, report.client, datagram),
-            Packet::Leave(leave) => self.route(from, leave.session, leave.client, datagram),
-            _ => {}
-        }
-    }
-
-    fn join(&self, from: SocketAddr, join: &Join<'_>, datagram: &[u8]) {
-        let door = lock(&self.door);
-        let mut matching = door.sessions.values().filter(|(name, _)| join.image.is_empty() || name == join.image);
-        let (first, second) = (matching.next(), matching.next());
-        let names = || door.sessions.values().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-        let preparing = door.preparing.iter().any(|name| join.image.is_empty() || name == join.image);
-        match (first, second) {
-            (Some((_, inbound)), None) => pass_on(inbound, from, datagram),
-            (Some(_), Some(_)) => {
-                let text = format!("it serves several images, name one of: {}", names());
-                self.refuse(from, join.client, join.host, RefuseReason::Ambiguous, 0, &text);
-            }
-            (None, _) if preparing => {
-                let text = "the image is being prepared";
-                self.refuse(from, join.client, join.host, RefuseReason::Preparing, PREPARING_RETRY_MS, text);
-            }
-            (None, _) => {
-                let text = match names().as_str() {
-                    "" => "it serves no image at the moment".to_owned(),
-                    names => format!("it serves no image named {:?}, only: {names}", join.image),
-                };
-                self.refuse(from, join.client, join.host, RefuseReason::NoSuchImage, RETRY_MS, &text);
-            }
-        }
-    }
-
-    fn route(&self, from: SocketAddr, session: SessionId, client: ClientId, datagram: &[u8]) {
-        match lock(&self.door).sessions.get(&session) {
-            Some((_, inbound)) => pass_on(inbound, from, datagram),
-            None => self.answer(from, client, RefuseReason::UnknownSession, 0, "no such session here: join again"),
-        }
-    }
-
-    fn refuse(&self, to: SocketAddr, client: ClientId, host: &str, reason: RefuseReason, retry_ms: u32, text: &str) {
-        self.answer(to, client, reason, retry_ms, text);
-        // Waiting for an image is no news; being unable to get one is.
-        if reason == RefuseReason::Version || reason == RefuseReason::Ambiguous {
-            let (host, text) = (host.to_owned(), text.to_owned());
-            let _ = self.events.send(SenderEvent::ClientRefused { address: to, host, reason, text });
-        }
-    }
-
-    fn answer(&self, to: SocketAddr, client: ClientId, reason: RefuseReason, retry_ms: u32, text: &str) {
-        let mut payload = Vec::new();
-        Refusal::new(client, reason, retry_ms, text).encode(&mut payload);
-        // A lost answer is asked for again.
-        let _ = self.socket.send_to(&payload, to);
-    }
-}
-
-/// Whether it is a join in whatever version: only that is answered with the version spoken here.
-fn is_join(datagram: &[u8]) -> bool {
-    datagram.first().is_some_and(|first| first & 0x0F == Kind::Join as u8)
 }

@@ -9,7 +9,7 @@ use socket2::Socket;
 
 use super::error::NetError;
 use super::interface::Interface;
-use super::socket::{BufferSize, bind, local_address, new_socket};
+use super::socket::{BufferSize, ControlSocket, bind, local_address, new_socket};
 use super::sys::{self, SendFault, Target};
 use crate::pace::largest_payload;
 
@@ -48,6 +48,17 @@ pub struct SendStats {
     pub waits: u64,
     /// Datagrams given up because that queue stayed full: lost before they left.
     pub refused: u64,
+}
+
+impl SendStats {
+    /// The sums of both.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            datagrams: self.datagrams + other.datagrams,
+            waits: self.waits + other.waits,
+            refused: self.refused + other.refused,
+        }
+    }
 }
 
 /// Sends to groups through one interface. It blocks while the socket's buffer is full.
@@ -97,6 +108,23 @@ impl MulticastSender {
             local,
             mtu: interface.mtu,
             send_buffer: BufferSize { asked: options.send_buffer, granted },
+            gso: true,
+            stats: SendStats::default(),
+        })
+    }
+
+    /// A sender to single hosts from the control socket, whose port they, and the firewalls between, expect
+    /// answers from.
+    pub fn to_one(control: &ControlSocket, interface: &Interface) -> Result<Self, NetError> {
+        let system = |source| NetError::Bind { address: control.local_address(), source };
+        let socket = control.socket().try_clone().map_err(system)?;
+        let granted = socket.send_buffer_size().map_err(system)? / 2;
+        Ok(Self {
+            socket,
+            interface: interface.name.clone(),
+            local: control.local_address(),
+            mtu: interface.mtu,
+            send_buffer: BufferSize { asked: granted, granted },
             gso: true,
             stats: SendStats::default(),
         })
@@ -215,6 +243,12 @@ impl MulticastSender {
                 Err(SendFault::NoBuffers) => {
                     self.stats.waits += 1;
                     thread::sleep(QUEUE_PAUSE);
+                }
+                // A control socket never blocks.
+                Err(SendFault::TimedOut) if self.socket.nonblocking().unwrap_or(false) => {
+                    if !sys::wait_for_room(&self.socket, STALL) {
+                        return Err(NetError::Stalled { interface: interface(self) });
+                    }
                 }
                 Err(SendFault::TimedOut) => return Err(NetError::Stalled { interface: interface(self) }),
                 Err(SendFault::Unreachable(source)) => {

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::error::NetError;
+use super::receive::Received;
 use super::sys::{self, ControlBuffer, Handle, SendFault, Target};
 
 /// What became of the wish for a socket buffer, in bytes.
@@ -34,6 +35,8 @@ pub struct ControlSocket {
     socket: Socket,
     local: SocketAddr,
     receive_buffer: BufferSize,
+    /// For what the system says beside messages of a stream.
+    said: ControlBuffer,
 }
 
 impl ControlSocket {
@@ -49,7 +52,8 @@ impl ControlSocket {
         socket.set_nonblocking(true)?;
         let granted = sys::set_receive_buffer(&socket, receive_buffer)?;
         let local = local_address(&socket)?;
-        Ok(Self { socket, local, receive_buffer: BufferSize { asked: receive_buffer, granted } })
+        let receive_buffer = BufferSize { asked: receive_buffer, granted };
+        Ok(Self { socket, local, receive_buffer, said: ControlBuffer::new() })
     }
 
     /// The address that it is bound to.
@@ -81,6 +85,29 @@ impl ControlSocket {
     pub fn receive(&self, buf: &mut [u8]) -> io::Result<Option<(usize, SocketAddr)>> {
         let message = sys::receive(&self.socket, buf, &mut ControlBuffer::empty())?;
         Ok(message.map(|message| (message.len, message.from)))
+    }
+
+    /// Makes it fit for a stream to this host alone: asks for a receive buffer of `receive_buffer` bytes,
+    /// and for several datagrams in one piece.
+    pub fn expect_stream(&mut self, receive_buffer: usize) -> BufferSize {
+        // Without either it is slower.
+        let granted = sys::set_receive_buffer(&self.socket, receive_buffer).unwrap_or(self.receive_buffer.granted);
+        self.receive_buffer = BufferSize { asked: receive_buffer, granted };
+        sys::enable_gro(&self.socket);
+        self.receive_buffer
+    }
+
+    /// Takes what came next: one or more datagrams of one sender, as of a
+    /// [`MulticastReceiver`](super::MulticastReceiver); `None` if there is none now.
+    pub fn receive_stream(&mut self, buf: &mut [u8]) -> io::Result<Option<Received>> {
+        let Some(message) = sys::receive(&self.socket, buf, &mut self.said)? else { return Ok(None) };
+        let segment = message.segment.filter(|segment| *segment > 0).unwrap_or(message.len);
+        Ok(Some(Received { len: message.len, segment, from: message.from, drops: 0 }))
+    }
+
+    /// Itself, for a sender that shares it.
+    pub(super) fn socket(&self) -> &Socket {
+        &self.socket
     }
 
     /// To wait for.

@@ -185,7 +185,14 @@ fn fault(errno: Errno, segmented: bool) -> SendFault {
     }
 }
 
+/// Waits until the socket takes something again; false if it does not within `timeout`.
+pub(super) fn wait_for_room(socket: &Socket, timeout: Duration) -> bool {
+    let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+    ppoll(&mut polled, Some(TimeSpec::from(timeout)), None).is_ok_and(|ready| ready > 0)
+}
+
 /// Room for what the system says beside a message, kept between calls.
+#[derive(Debug)]
 pub(super) struct ControlBuffer(Vec<u8>);
 
 impl ControlBuffer {

@@ -108,6 +108,13 @@ pub enum SenderEvent {
         /// Where it goes: a group, or a client.
         to: SocketAddr,
     },
+    /// A further stream cannot be had; clients stay where they are.
+    StreamUnavailable {
+        /// What it would have been.
+        rung: Rung,
+        /// Why.
+        text: String,
+    },
     /// A further stream is not needed any more.
     StreamClosed {
         /// What it was.

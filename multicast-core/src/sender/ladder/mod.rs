@@ -35,7 +35,7 @@ const SIDE_PACE: AdaptConfig = AdaptConfig { quantile: 0.5, threshold: 0.02, flo
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamWish {
     /// A session number for a further stream, and, if it is not for one client, a group and a port:
-    /// [`open`](Ladder::open) or [`give_up_opening`](Ladder::give_up_opening) answers.
+    /// [`open`](Ladder::open) or [`give_up_opening`](Ladder::give_up_opening) is the answer.
     Open {
         /// The client that it is to go to, `None` for a group.
         to: Option<SocketAddr>,
@@ -293,9 +293,13 @@ impl Ladder {
         self.settle(now);
     }
 
-    /// No stream can be opened: whoever waits for it stays where it is.
-    pub fn give_up_opening(&mut self) {
-        self.moves.clear();
+    /// The stream of the last wish cannot be opened: whoever waits for one of its kind stays where it is.
+    pub fn give_up_opening(&mut self, why: &str) {
+        let Some(Move { to: rung, .. }) = self.moves.pop_front() else { return };
+        self.moves.retain(|other| other.to != rung);
+        self.policy.forgo(rung);
+        self.events.push_back(SenderEvent::StreamUnavailable { rung, text: why.to_owned() });
+        self.wish_for_next();
     }
 
     /// What was sent and received so far.

@@ -134,6 +134,15 @@ impl Policy {
         steps
     }
 
+    /// There are no streams of this kind.
+    pub(super) fn forgo(&mut self, rung: Rung) {
+        match rung {
+            Rung::Main => {}
+            Rung::Slower => self.config.slower_stream = false,
+            Rung::Unicast => self.config.unicast = 0,
+        }
+    }
+
     /// Adds who is to be served alone: as many as there is room for.
     fn unicast(&self, clients: &[Seen], rate: Rate, steps: &mut Vec<Step>) {
         let served = clients.iter().filter(|seen| seen.rung == Rung::Unicast).count();

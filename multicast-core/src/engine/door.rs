@@ -1,0 +1,128 @@
+//! Who is to get which datagram: the thread that reads the one control socket of all sessions.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crossbeam_channel::Sender as Channel;
+
+use super::session::{Inbound, pass_on};
+use crate::net::{ControlSocket, Waker, wait};
+use crate::sender::SenderEvent;
+use crate::types::{ClientId, SessionId};
+use crate::wire::{Join, Kind, Packet, Refusal, RefuseReason, VERSION, WireError, peek};
+
+/// Milliseconds after which a client may ask again for an image that is not there, or not yet.
+const RETRY_MS: u32 = 500;
+const PREPARING_RETRY_MS: u32 = 100;
+
+/// The sessions that can be reached.
+#[derive(Default)]
+pub(super) struct Door {
+    /// By the number of their main stream.
+    pub(super) sessions: HashMap<SessionId, (String, Channel<Inbound>)>,
+    /// Further streams of sessions: nobody joins these by name.
+    pub(super) streams: HashMap<SessionId, Channel<Inbound>>,
+    pub(super) preparing: Vec<String>,
+    pub(super) closed: bool,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The thread that reads the control socket.
+pub(super) struct FrontDoor {
+    pub(super) socket: Arc<ControlSocket>,
+    pub(super) door: Arc<Mutex<Door>>,
+    pub(super) events: Channel<SenderEvent>,
+    pub(super) waker: Waker,
+}
+
+impl FrontDoor {
+    pub(super) fn run(self) {
+        let mut buffer = vec![0; 2048];
+        while !lock(&self.door).closed {
+            if wait(&[self.socket.handle(), self.waker.handle()], None).is_err() {
+                continue;
+            }
+            // An error here is an ICMP message about a client that has gone.
+            while let Ok(Some((len, from))) = self.socket.receive(&mut buffer) {
+                self.handle(from, &buffer[..len]);
+            }
+        }
+    }
+
+    fn handle(&self, from: SocketAddr, datagram: &[u8]) {
+        let packet = match peek(datagram).and_then(|_| Packet::decode(datagram)) {
+            Ok(packet) => packet,
+            Err(WireError::Version { found }) if is_join(datagram) => {
+                let text = format!("protocol version {found} is not spoken here, this server speaks {VERSION}");
+                return self.refuse(from, ClientId(0), "", RefuseReason::Version, 0, &text);
+            }
+            // Anything may arrive at an open port; it is not worth an answer.
+            Err(_) => return,
+        };
+        match packet {
+            Packet::Join(join) => self.join(from, &join, datagram),
+            Packet::Report(report) => self.route(from, report.session, report.client, datagram),
+            Packet::Leave(leave) => self.route(from, leave.session, leave.client, datagram),
+            _ => {}
+        }
+    }
+
+    fn join(&self, from: SocketAddr, join: &Join<'_>, datagram: &[u8]) {
+        let door = lock(&self.door);
+        let mut matching = door.sessions.values().filter(|(name, _)| join.image.is_empty() || name == join.image);
+        let (first, second) = (matching.next(), matching.next());
+        let names = || door.sessions.values().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+        let preparing = door.preparing.iter().any(|name| join.image.is_empty() || name == join.image);
+        match (first, second) {
+            (Some((_, inbound)), None) => pass_on(inbound, from, datagram),
+            (Some(_), Some(_)) => {
+                let text = format!("it serves several images, name one of: {}", names());
+                self.refuse(from, join.client, join.host, RefuseReason::Ambiguous, 0, &text);
+            }
+            (None, _) if preparing => {
+                let text = "the image is being prepared";
+                self.refuse(from, join.client, join.host, RefuseReason::Preparing, PREPARING_RETRY_MS, text);
+            }
+            (None, _) => {
+                let text = match names().as_str() {
+                    "" => "it serves no image at the moment".to_owned(),
+                    names => format!("it serves no image named {:?}, only: {names}", join.image),
+                };
+                self.refuse(from, join.client, join.host, RefuseReason::NoSuchImage, RETRY_MS, &text);
+            }
+        }
+    }
+
+    fn route(&self, from: SocketAddr, session: SessionId, client: ClientId, datagram: &[u8]) {
+        let door = lock(&self.door);
+        match door.sessions.get(&session).map(|(_, inbound)| inbound).or_else(|| door.streams.get(&session)) {
+            Some(inbound) => pass_on(inbound, from, datagram),
+            None => self.answer(from, client, RefuseReason::UnknownSession, 0, "no such session here: join again"),
+        }
+    }
+
+    fn refuse(&self, to: SocketAddr, client: ClientId, host: &str, reason: RefuseReason, retry_ms: u32, text: &str) {
+        self.answer(to, client, reason, retry_ms, text);
+        // Waiting for an image is no news; being unable to get one is.
+        if reason == RefuseReason::Version || reason == RefuseReason::Ambiguous {
+            let (host, text) = (host.to_owned(), text.to_owned());
+            let _ = self.events.send(SenderEvent::ClientRefused { address: to, host, reason, text });
+        }
+    }
+
+    fn answer(&self, to: SocketAddr, client: ClientId, reason: RefuseReason, retry_ms: u32, text: &str) {
+        let mut payload = Vec::new();
+        Refusal::new(client, reason, retry_ms, text).encode(&mut payload);
+        // A lost answer is asked for again.
+        let _ = self.socket.send_to(&payload, to);
+    }
+}
+
+/// Whether it is a join in whatever version: only that is answered with the version spoken here.
+fn is_join(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| first & 0x0F == Kind::Join as u8)
+}

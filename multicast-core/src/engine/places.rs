@@ -1,0 +1,89 @@
+//! Addresses, ports and numbers for streams, and their names at the door.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use crossbeam_channel::Sender as Channel;
+
+use super::door::{Door, lock};
+use super::error::EngineError;
+use super::session::Inbound;
+use crate::address::{AddressPool, PortRange, find_free_port};
+use crate::net::Interface;
+use crate::types::SessionId;
+
+/// What the streams of an engine take from and give back to; clones share it.
+#[derive(Clone)]
+pub(super) struct Places {
+    pub(super) interface: Interface,
+    pub(super) door: Arc<Mutex<Door>>,
+    allocation: Arc<Mutex<Allocation>>,
+}
+
+struct Allocation {
+    addresses: AddressPool,
+    ports: PortRange,
+    rng: fastrand::Rng,
+}
+
+impl Places {
+    pub(super) fn new(interface: Interface, addresses: AddressPool, ports: PortRange, seed: u64) -> Self {
+        let rng = fastrand::Rng::with_seed(seed);
+        let allocation = Arc::new(Mutex::new(Allocation { addresses, ports, rng }));
+        Self { interface, door: Arc::default(), allocation }
+    }
+
+    /// A number for a stream.
+    pub(super) fn number(&self) -> SessionId {
+        SessionId(lock(&self.allocation).rng.u32(1..))
+    }
+
+    /// A group and a port, to be given back by [`free`](Self::free): `group`, or one of the pool.
+    pub(super) fn take(&self, group: Option<IpAddr>) -> Result<SocketAddr, EngineError> {
+        let mut allocation = lock(&self.allocation);
+        let group = match group {
+            Some(group) => {
+                allocation.addresses.reserve(group)?;
+                group
+            }
+            None => allocation.addresses.allocate()?,
+        };
+        let local = self.interface.address_for(group).unwrap_or(IpAddr::from([0, 0, 0, 0]));
+        let seed = allocation.rng.u64(..);
+        match find_free_port(allocation.ports, local, seed) {
+            Ok(port) => Ok(self.interface.socket_address(group, port)),
+            Err(error) => {
+                allocation.addresses.free(group);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Gives a group back.
+    pub(super) fn free(&self, to: SocketAddr) {
+        lock(&self.allocation).addresses.free(to.ip());
+    }
+
+    /// Lets clients that ask for `name` reach a session.
+    pub(super) fn admit(&self, session: SessionId, name: &str, inbound: &Channel<Inbound>) -> Result<(), EngineError> {
+        let mut door = lock(&self.door);
+        if door.sessions.values().any(|(other, _)| other == name) {
+            return Err(EngineError::NameTaken { name: name.to_owned() });
+        }
+        door.preparing.retain(|other| other != name);
+        door.sessions.insert(session, (name.to_owned(), inbound.clone()));
+        Ok(())
+    }
+
+    /// Lets the clients of a further stream reach its session.
+    pub(super) fn admit_stream(&self, stream: SessionId, inbound: &Channel<Inbound>) {
+        lock(&self.door).streams.insert(stream, inbound.clone());
+    }
+
+    /// The session, or the further stream, of this number cannot be reached any more.
+    pub(super) fn dismiss(&self, number: SessionId) {
+        let mut door = lock(&self.door);
+        door.sessions.remove(&number);
+        door.streams.remove(&number);
+    }
+}

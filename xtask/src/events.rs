@@ -61,6 +61,12 @@ pub(crate) fn evenness(events: &[Value]) -> Option<Evenness> {
     })
 }
 
+/// The streams to which clients were moved, by the server's events, in their order.
+pub(crate) fn moves(events: &[Value]) -> Vec<&str> {
+    let moved = events.iter().filter(|event| event["event"] == "client_moved");
+    moved.filter_map(|event| event["to"].as_str()).collect()
+}
+
 /// The text of the last error event.
 pub(crate) fn error(events: &[Value]) -> Option<&str> {
     let event = last(events, "error")?;

@@ -43,6 +43,12 @@ impl Rate {
         Self::from_bits((self.0 as f64 * factor) as u64)
     }
 
+    /// The same in three digits, for people.
+    pub fn rounded(self) -> Self {
+        let unit = 10_u64.pow(self.0.ilog10().saturating_sub(2));
+        Self((self.0 + unit / 2) / unit * unit)
+    }
+
     /// How long `bytes` take, rounded up to a nanosecond.
     pub fn time_for(self, bytes: u64) -> Duration {
         let nanos = (u128::from(bytes) * 8 * 1_000_000_000).div_ceil(u128::from(self.0));
@@ -222,5 +228,14 @@ mod tests {
             let rate = Rate::from_bits(bits);
             prop_assert!(rate.bytes_in(rate.time_for(bytes)) >= bytes);
         }
+    }
+
+    #[test]
+    fn three_digits_are_kept() {
+        let rounded = |bits| Rate::from_bits(bits).rounded().to_string();
+        assert_eq!(
+            [19_152_964, 9_996_000, 123_456_789, 100_000].map(rounded),
+            ["19.2mbit", "10mbit", "123mbit", "100kbit"]
+        );
     }
 }

@@ -10,6 +10,9 @@ use crate::types::Instant;
 
 /// Between two looks at the clients' losses.
 const ADAPT_INTERVAL: Duration = Duration::from_millis(500);
+/// Whoever changes over to a stream is still sent the old one until its switch has noticed: IGMP takes
+/// two seconds for it.
+const CHANGE_OVER: Duration = Duration::from_millis(2500);
 /// What was heard longer ago says nothing of how a client keeps up now.
 const FRESH: Duration = Duration::from_millis(250);
 
@@ -23,6 +26,10 @@ pub(super) struct Tempo {
     adaptive: Adaptive,
     /// Only of an adaptive session.
     follower: Option<Follower>,
+    /// What is lost until then says nothing of this stream.
+    judges_from: Instant,
+    /// Its clients come from another stream.
+    changed_over: bool,
     adapt_due: Instant,
     follow_due: Instant,
     /// When the last look was, and bytes sent by then.
@@ -48,6 +55,8 @@ impl Tempo {
         Self {
             adaptive,
             follower: config.map(follow),
+            judges_from: now,
+            changed_over: first.is_some(),
             adapt_due: now,
             follow_due: now,
             last: (now, 0),
@@ -74,6 +83,9 @@ impl Tempo {
         self.last = (now, sent);
         self.adapt_due = now + ADAPT_INTERVAL;
         self.follow_due = now + FOLLOW_INTERVAL;
+        if self.changed_over {
+            self.judges_from = now + CHANGE_OVER;
+        }
     }
 
     /// When [`judge`](Self::judge) is to be called next.
@@ -93,6 +105,9 @@ impl Tempo {
         self.adapt_due = now + ADAPT_INTERVAL;
         let receiving = roster.iter_mut().filter(|client| client.state == ClientState::Receiving);
         let mut losses: Vec<f64> = receiving.filter_map(|client| client.link.take_loss()).collect();
+        if now < self.judges_from {
+            return None;
+        }
         let limit = self.rate().min(std::mem::replace(&mut self.share, self.share_now));
         self.adaptive.next_rate(&mut losses, limit);
         Some(losses.get(losses.len() / 2).copied().unwrap_or(0.0))

@@ -117,6 +117,13 @@ impl Network {
         drop_arriving(&self.sender(), share)
     }
 
+    /// Drops all that is sent to a group at receiver `i`: another VLAN, or a switch without a querier.
+    pub(crate) fn deafen(&self, i: usize) -> Result<()> {
+        let rules = "add table ip deaf; add chain ip deaf arriving { type filter hook input priority -300; }; \
+                     add rule ip deaf arriving iifname \"eth0\" ip daddr 224.0.0.0/4 drop\n";
+        filter(&self.receiver(i), rules)
+    }
+
     /// Connects or cuts the link of receiver `i`.
     pub(crate) fn set_link(&self, i: usize, up: bool) -> Result<()> {
         self.ip(&self.switch(), &format!("link set {} {}", port(i), if up { "up" } else { "down" }))
@@ -196,6 +203,11 @@ fn drop_arriving(namespace: &str, share: f64) -> Result<()> {
          add chain ip lab arriving {{ type filter hook input priority -300; }}; \
          add rule ip lab arriving iifname \"eth0\" meta l4proto {{ tcp, udp }} numgen random mod {DICE} < {below} counter drop\n"
     );
+    filter(namespace, &rules).with_context(|| format!("cannot lose {share} of what arrives"))
+}
+
+/// Gives rules to nftables.
+fn filter(namespace: &str, rules: &str) -> Result<()> {
     let nft = tools::find("nft").context("nft is not installed")?;
     let mut command = in_namespace(namespace, &nft);
     let mut child =
@@ -203,7 +215,7 @@ fn drop_arriving(namespace: &str, share: f64) -> Result<()> {
     child.stdin.take().context("nft has no input")?.write_all(rules.as_bytes()).context("cannot write to nft")?;
     let output = child.wait_with_output().context("cannot wait for nft")?;
     if !output.status.success() {
-        bail!("nft refused the loss of {share}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!("nft refused its rules: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(())
 }

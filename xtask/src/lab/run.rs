@@ -43,6 +43,8 @@ pub(super) struct Setup {
     pub(super) feedback_loss: f64,
     /// Each image in a session of its own; the rate is what all of them share.
     pub(super) each: bool,
+    /// Further arguments of the server.
+    pub(super) server: &'static [&'static str],
 }
 
 impl Setup {
@@ -57,6 +59,7 @@ impl Setup {
             loss: 0.0,
             feedback_loss: 0.0,
             each: false,
+            server: &[],
         }
     }
 
@@ -67,7 +70,16 @@ impl Setup {
 
     /// How long one pass over the image takes at the rate, headers counted.
     pub(super) fn image_time(&self) -> Duration {
-        Duration::from_secs_f64(self.bytes as f64 * FRAMING * 8.0 / self.rate as f64)
+        self.time_at(self.rate)
+    }
+
+    /// How long the image takes a client whose port carries `mbit`, or the rate if that is less.
+    pub(super) fn at(&self, mbit: u64) -> Duration {
+        self.time_at(self.rate.min(mbit * 1_000_000))
+    }
+
+    fn time_at(&self, rate: u64) -> Duration {
+        Duration::from_secs_f64(self.bytes as f64 * FRAMING * 8.0 / rate as f64)
     }
 }
 
@@ -150,7 +162,7 @@ impl<'a> Room<'a> {
         command.arg("send").args(&self.images).args(["--interface", "eth0", "--json"]);
         command.args(["--min-clients", &self.setup.min_clients.to_string()]);
         let each: &[&str] = if self.setup.each { &["--each", "--total-rate"] } else { &["--rate"] };
-        command.args(each).arg(format!("{}kbit", self.setup.rate / 1000));
+        command.args(each).arg(format!("{}kbit", self.setup.rate / 1000)).args(self.setup.server);
         let before = self.net.counters()?;
         self.before.get_or_insert(before);
         let label = self.label("server");

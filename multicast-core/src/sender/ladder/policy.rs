@@ -172,7 +172,7 @@ impl Policy {
                 }
                 steps.remove(at);
             }
-            let why = format!("all others are done, and it takes in {}", seen.taken);
+            let why = format!("all others are done, and it takes in {}", seen.taken.rounded());
             steps.push(Step::Move { client: seen.client, to: Rung::Unicast, taken: Some(seen.taken), why });
         }
     }
@@ -187,8 +187,8 @@ impl Step {
 }
 
 fn slow(seen: &Seen) -> String {
-    let Some(sent) = seen.sent else { return format!("it takes in {}", seen.taken) };
-    format!("it takes in {} of {sent}", seen.taken)
+    let Some(sent) = seen.sent else { return format!("it takes in {}", seen.taken.rounded()) };
+    format!("it takes in {} of {}", seen.taken.rounded(), sent.rounded())
 }
 
 impl Watch {
@@ -217,7 +217,7 @@ impl Watch {
         let weak_for = self.weak_since.map_or(Duration::ZERO, |since| now - since);
         if let Some(least) = config.least_rate.filter(|_| weak_for >= WEAK_TIME) {
             let seconds = weak_for.as_secs_f64();
-            return Some(format!("it takes in {}, less than {least}, for {seconds:.0} s", seen.taken));
+            return Some(format!("it takes in {}, less than {least}, for {seconds:.0} s", seen.taken.rounded()));
         }
         let (_, received, since) = self.progress;
         let stalled = config.stalled_after.filter(|after| now - since >= *after)?;

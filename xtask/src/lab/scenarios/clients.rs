@@ -11,7 +11,7 @@ use crate::lab::findings::Findings;
 use crate::lab::run::{Room, Setup};
 use crate::{events, interrupt};
 
-pub(super) const SCENARIOS: [Scenario; 6] = [
+pub(super) const SCENARIOS: [Scenario; 5] = [
     Scenario {
         name: "client-killed",
         claim: "a client killed at half time costs the other seven at most 3 % of a clean run's time",
@@ -41,12 +41,6 @@ pub(super) const SCENARIOS: [Scenario; 6] = [
         claim: "all 8 get the image although one client's link is down for 5 s",
         needs: &SPACE,
         run: link_down,
-    },
-    Scenario {
-        name: "client-slow",
-        claim: "a client whose port carries half the rate gets the image, and costs the others at most 10 % of a clean run's time",
-        needs: &SPACE,
-        run: slow_port,
     },
 ];
 
@@ -97,20 +91,6 @@ fn link_down(lab: &Lab, findings: &mut Findings) -> Result<()> {
     room.net().set_link(VICTIM, true)?;
     room.finish()?;
     findings.figure("the seven", room.time_of(|i| i != VICTIM)?.as_secs_f64(), "s");
-    findings.figure("wall", room.time_of(|_| true)?.as_secs_f64(), "s");
-    findings.figure("wire/image", room.wire_ratio()?, "");
-    room.add_figures(findings)
-}
-
-fn slow_port(lab: &Lab, findings: &mut Findings) -> Result<()> {
-    let clean = lab.clean_time()?.as_secs_f64();
-    let setup = Setup::standard();
-    let mut room = Room::open(lab, &setup)?;
-    room.net().cap_receiver(VICTIM, "100mbit")?;
-    room.start(0..setup.clients)?;
-    room.finish()?;
-    findings.figure("clean run", clean, "s");
-    findings.at_most("the seven", room.time_of(|i| i != VICTIM)?.as_secs_f64(), "s", clean * 1.1);
     findings.figure("wall", room.time_of(|_| true)?.as_secs_f64(), "s");
     findings.figure("wire/image", room.wire_ratio()?, "");
     room.add_figures(findings)

@@ -4,6 +4,7 @@ mod bad_input;
 mod clients;
 mod images;
 mod instructions;
+mod ladder;
 mod rooms;
 mod server;
 mod sessions;
@@ -38,9 +39,10 @@ pub(super) enum Need {
 }
 
 /// All of them, in the order in which they run.
-pub(super) const ALL: [&[Scenario]; 9] = [
+pub(super) const ALL: [&[Scenario]; 10] = [
     &rooms::SCENARIOS,
     &clients::SCENARIOS,
+    &ladder::SCENARIOS,
     &server::SCENARIOS,
     &sessions::SCENARIOS,
     &wims::SCENARIOS,

@@ -56,7 +56,7 @@ fn all_of_it_at_once_still_gives_identical_bytes() {
     let link = LinkModel { loss: 0.05, burst: 4.0, reorder: 0.05, duplicate: 0.05, corrupt: 0.0001 };
     run(
         RoomConfig { link, feedback_loss: 0.2, ..small_room(SEED, 16_000, 16) },
-        expect!["sent 1.333, bound 1.137, feedback 0.27 %, damaged 17"],
+        expect!["sent 1.343, bound 1.137, feedback 0.27 %, damaged 17"],
     );
 }
 
@@ -84,14 +84,14 @@ fn more_loss_than_parity_can_repair_is_repaired_by_going_round_again() {
     let config = RoomConfig::new(SEED, 8 * 1024, 4);
     run(
         RoomConfig { link: LinkModel::lossy(0.6), ..config },
-        expect!["sent 2.963, bound 2.564, feedback 0.04 %, damaged 0"],
+        expect!["sent 2.939, bound 2.564, feedback 0.04 %, damaged 0"],
     );
 }
 
 #[test]
 fn without_buffers_all_goes_through_the_store_and_nothing_more_is_sent() {
     let config = disturbed(LinkModel::lossy(0.2));
-    run(RoomConfig { staging: 0, ..config }, expect!["sent 1.281, bound 1.282, feedback 0.20 %, damaged 0"]);
+    run(RoomConfig { staging: 0, ..config }, expect!["sent 1.283, bound 1.282, feedback 0.19 %, damaged 0"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod client;
 mod clock;
 mod error;
 mod gather;
+mod priority;
 mod server;
 mod session;
 mod share;

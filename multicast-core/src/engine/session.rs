@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, bounded, 
 use super::clock::Clock;
 use super::error::{EngineError, SessionError};
 use super::gather::Gather;
+use super::priority;
 use super::share::{Share, TotalRate};
 use crate::image::Delivery;
 use crate::manifest::Manifest;
@@ -303,6 +304,7 @@ impl SessionThread {
         let (id, group, send_buffer) = (self.id, self.group, self.socket.send_buffer());
         let ended = at_end.clone();
         let thread = std::thread::Builder::new().name("mcast-session".into()).spawn(move || {
+            priority::raise();
             let result = self.run();
             ended();
             result

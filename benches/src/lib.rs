@@ -1,5 +1,8 @@
 //! What the benches share: an image in its usual cut, sessions of many clients, and a client's stream.
 
+pub mod memory;
+pub mod stream;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 

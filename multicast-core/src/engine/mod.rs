@@ -11,6 +11,7 @@ mod error;
 mod gather;
 mod outlets;
 mod places;
+mod priority;
 mod server;
 mod session;
 mod session_thread;

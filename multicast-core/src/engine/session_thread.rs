@@ -11,6 +11,7 @@ use super::error::{EngineError, SessionError};
 use super::gather::Gather;
 use super::outlets::Outlets;
 use super::places::Places;
+use super::priority;
 use super::session::{Inbound, Session, SessionConfig, SessionSummary};
 use super::share::{Share, TotalRate};
 use crate::image::Delivery;
@@ -136,6 +137,7 @@ impl SessionThread {
         let (id, group, send_buffer) = (self.id, self.group, self.outlets.main().send_buffer());
         let ended = at_end.clone();
         let thread = std::thread::Builder::new().name("mcast-session".into()).spawn(move || {
+            priority::raise();
             let result = self.run();
             ended();
             result

@@ -11,7 +11,7 @@ mod wire_cost;
 pub use adapt::{AdaptConfig, Adaptive};
 pub(crate) use fair::level;
 pub use follow::{FOLLOW_INTERVAL, Follower, Progress, START};
-pub use pacer::{CATCH_UP, Pacer};
+pub use pacer::Pacer;
 pub use profile::{Profile, ProfileError};
 pub use rate::{Rate, RateError};
 pub use wire_cost::{headers_on_wire, largest_payload, on_wire};

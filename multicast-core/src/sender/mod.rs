@@ -363,10 +363,11 @@ impl Sender {
             }
             return Some(transmit);
         }
-        if self.state != SessionState::Running {
+        let next = if self.state == SessionState::Running { self.next_run() } else { None };
+        let Some((run, part)) = next else {
+            self.pacer.rest(now);
             return None;
-        }
-        let (run, part) = self.next_run()?;
+        };
         let bytes = u64::from(run.count) * u64::from(self.symbol_cost());
         if self.pacer.next(now, bytes) > now {
             return None;

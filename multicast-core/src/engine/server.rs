@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender as Channel, unbounded};
 
@@ -17,7 +18,7 @@ use crate::manifest::Manifest;
 use crate::net::{ControlSocket, Interface, Waker, wait};
 use crate::pace::Rate;
 use crate::sender::SenderEvent;
-use crate::types::{ClientId, SessionId};
+use crate::types::{ClientId, Instant, SessionId};
 use crate::wire::{Join, Kind, Packet, Refusal, RefuseReason, VERSION, WireError, peek};
 
 /// The UDP port at which a server is asked for images unless it is told otherwise; just below the
@@ -27,6 +28,10 @@ pub const DEFAULT_CONTROL_PORT: u16 = 62_999;
 /// Milliseconds after which a client may ask again for an image that is not there, or not yet.
 const RETRY_MS: u32 = 500;
 const PREPARING_RETRY_MS: u32 = 100;
+/// Clients that asked while their image was being prepared are taken in when it is ready: so many,
+/// and those who asked so lately that they still wait.
+const EARLY_LIMIT: usize = 4096;
+const EARLY_FRESH: Duration = Duration::from_millis(250);
 const CONTROL_BUFFER: usize = 4 << 20;
 
 /// Where an engine serves.
@@ -65,7 +70,41 @@ pub struct Engine {
 struct Door {
     sessions: HashMap<SessionId, (String, Channel<Inbound>)>,
     preparing: Vec<String>,
+    early: HashMap<SocketAddr, Early>,
     closed: bool,
+}
+
+/// A join for an image that is being prepared.
+struct Early {
+    at: Instant,
+    image: String,
+    datagram: Box<[u8]>,
+}
+
+impl Door {
+    fn remember(&mut self, from: SocketAddr, image: &str, datagram: &[u8], at: Instant) {
+        if self.early.len() >= EARLY_LIMIT {
+            self.early.retain(|_, early| at - early.at < EARLY_FRESH);
+        }
+        if self.early.len() < EARLY_LIMIT {
+            self.early.insert(from, Early { at, image: image.to_owned(), datagram: datagram.into() });
+        }
+    }
+
+    /// Passes on to the session of `name`, which has just been opened, who asked for it lately.
+    fn admit_early(&mut self, name: &str, inbound: &Channel<Inbound>, now: Instant) {
+        let only = self.sessions.len() == 1;
+        self.early.retain(|from, early| {
+            let meant = early.image == name || only && early.image.is_empty();
+            if meant && now - early.at < EARLY_FRESH {
+                pass_on(inbound, *from, &early.datagram);
+            }
+            !meant
+        });
+        if self.preparing.is_empty() {
+            self.early.clear();
+        }
+    }
 }
 
 struct Allocation {
@@ -88,7 +127,9 @@ impl Engine {
         let waker = Waker::new().map_err(system)?;
         let door = Arc::new(Mutex::new(Door::default()));
         let (events_in, events) = unbounded();
-        let front = FrontDoor { socket: socket.clone(), door: door.clone(), events: events_in, waker: waker.clone() };
+        let clock = Clock::start();
+        let front =
+            FrontDoor { socket: socket.clone(), door: door.clone(), events: events_in, waker: waker.clone(), clock };
         let thread = std::thread::Builder::new()
             .name("mcast-control".into())
             .spawn(move || front.run())
@@ -106,7 +147,7 @@ impl Engine {
             events,
             waker,
             thread: Some(thread),
-            clock: Clock::start(),
+            clock,
         })
     }
 
@@ -127,7 +168,9 @@ impl Engine {
 
     /// It will not be served after all.
     pub fn abandon(&self, name: &str) {
-        lock(&self.door).preparing.retain(|other| other != name);
+        let mut door = lock(&self.door);
+        door.preparing.retain(|other| other != name);
+        door.early.retain(|_, early| early.image != name);
     }
 
     /// Begins a session that serves `delivery`, whose hashes are `manifest`.
@@ -184,6 +227,7 @@ impl Engine {
             }
             door.preparing.retain(|name| *name != config.name);
             door.sessions.insert(session, (config.name.clone(), inbound.clone()));
+            door.admit_early(&config.name, &inbound, self.clock.now());
         }
         let thread = SessionThread::new(
             (session, to),
@@ -233,6 +277,7 @@ struct FrontDoor {
     door: Arc<Mutex<Door>>,
     events: Channel<SenderEvent>,
     waker: Waker,
+    clock: Clock,
 }
 
 impl FrontDoor {
@@ -268,7 +313,7 @@ impl FrontDoor {
     }
 
     fn join(&self, from: SocketAddr, join: &Join<'_>, datagram: &[u8]) {
-        let door = lock(&self.door);
+        let mut door = lock(&self.door);
         let mut matching = door.sessions.values().filter(|(name, _)| join.image.is_empty() || name == join.image);
         let (first, second) = (matching.next(), matching.next());
         let names = || door.sessions.values().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
@@ -280,6 +325,7 @@ impl FrontDoor {
                 self.refuse(from, join.client, join.host, RefuseReason::Ambiguous, 0, &text);
             }
             (None, _) if preparing => {
+                door.remember(from, join.image, datagram, self.clock.now());
                 let text = "the image is being prepared";
                 self.refuse(from, join.client, join.host, RefuseReason::Preparing, PREPARING_RETRY_MS, text);
             }
@@ -320,4 +366,27 @@ impl FrontDoor {
 /// Whether it is a join in whatever version: only that is answered with the version spoken here.
 fn is_join(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|first| first & 0x0F == Kind::Join as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asked_lately_for_an_image_is_taken_in_when_it_is_ready() {
+        let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
+        let from = |host| SocketAddr::from(([10, 0, 0, host], 5000));
+        let mut door = Door { preparing: vec!["later".to_owned()], ..Door::default() };
+        for (host, image, ms) in [(1, "now", 0), (2, "now", 200), (3, "", 200), (4, "later", 200)] {
+            door.remember(from(host), image, image.as_bytes(), at(ms));
+        }
+        let (inbound, inbox) = unbounded();
+        door.sessions.insert(SessionId(1), ("now".to_owned(), inbound.clone()));
+        door.admit_early("now", &inbound, at(300));
+        let mut taken: Vec<_> = inbox.try_iter().collect();
+        taken.sort_by_key(|inbound| if let Inbound::Datagram(from, _) = inbound { Some(*from) } else { None });
+        let is_of = |inbound: &Inbound, host| matches!(inbound, Inbound::Datagram(of, _) if *of == from(host));
+        assert!(taken.len() == 2 && is_of(&taken[0], 2) && is_of(&taken[1], 3));
+        assert_eq!(door.early.keys().collect::<Vec<_>>(), [&from(4)]);
+    }
 }

@@ -362,7 +362,7 @@ impl ClientThread {
             }
             if run.machine.poll_timeout().is_some_and(|due| due <= now) {
                 // What waited while the disk was slow is no silence of the session.
-                self.take_group(run, &mut buffer);
+                self.take_group(run, &mut buffer, true);
                 self.take_unicast(run, &mut buffer);
                 run.machine.handle_timeout(self.clock.now());
             }
@@ -377,7 +377,8 @@ impl ClientThread {
             let due = run.machine.poll_timeout().unwrap_or(now).min(run.next_snapshot.max(now));
             let ready = {
                 let mut handles = vec![self.shared.waker.handle(), self.control.handle()];
-                handles.extend(run.group.as_ref().map(MulticastReceiver::handle));
+                let group = run.group.as_ref().filter(|_| !run.machine.waits_for_jobs());
+                handles.extend(group.map(MulticastReceiver::handle));
                 wait(&handles, Some(self.clock.until(due)))
             };
             let Ok(ready) = ready else { continue };
@@ -389,7 +390,7 @@ impl ClientThread {
                 self.take_unicast(run, &mut buffer);
             }
             if ready.contains(2) {
-                self.take_group(run, &mut buffer);
+                self.take_group(run, &mut buffer, false);
             }
         }
     }
@@ -406,9 +407,13 @@ impl ClientThread {
         }
     }
 
-    fn take_group(&self, run: &mut Run, buffer: &mut [u8]) {
+    /// Takes what came of the group; unless it is `urgent`, as far as jobs keep up with it.
+    fn take_group(&self, run: &mut Run, buffer: &mut [u8], urgent: bool) {
         let (Some(group), Some(opened)) = (&mut run.group, &run.opened) else { return };
         for _ in 0..GROUP_TURN {
+            if run.machine.waits_for_jobs() && !urgent {
+                break;
+            }
             // A passing error of the interface: silence tells whether it stays.
             let Ok(Some(received)) = group.receive(buffer) else { break };
             let bytes = &buffer[..received.len];

@@ -3,18 +3,24 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crossbeam_channel::Sender as Channel;
 
+use super::clock::Clock;
 use super::session::{Inbound, pass_on};
 use crate::net::{ControlSocket, Waker, wait};
 use crate::sender::SenderEvent;
-use crate::types::{ClientId, SessionId};
+use crate::types::{ClientId, Instant, SessionId};
 use crate::wire::{Join, Kind, Packet, Refusal, RefuseReason, VERSION, WireError, peek};
 
 /// Milliseconds after which a client may ask again for an image that is not there, or not yet.
 const RETRY_MS: u32 = 500;
 const PREPARING_RETRY_MS: u32 = 100;
+/// Clients that asked while their image was being prepared are taken in when it is ready: so many,
+/// and those who asked so lately that they still wait.
+const EARLY_LIMIT: usize = 4096;
+const EARLY_FRESH: Duration = Duration::from_millis(250);
 
 /// The sessions that can be reached.
 #[derive(Default)]
@@ -24,7 +30,42 @@ pub(super) struct Door {
     /// Further streams of sessions: nobody joins these by name.
     pub(super) streams: HashMap<SessionId, Channel<Inbound>>,
     pub(super) preparing: Vec<String>,
+    /// Who asked for images that are being prepared.
+    pub(super) early: HashMap<SocketAddr, Early>,
     pub(super) closed: bool,
+}
+
+/// A join for an image that is being prepared.
+pub(super) struct Early {
+    at: Instant,
+    pub(super) image: String,
+    datagram: Box<[u8]>,
+}
+
+impl Door {
+    fn remember(&mut self, from: SocketAddr, image: &str, datagram: &[u8], at: Instant) {
+        if self.early.len() >= EARLY_LIMIT {
+            self.early.retain(|_, early| at - early.at < EARLY_FRESH);
+        }
+        if self.early.len() < EARLY_LIMIT {
+            self.early.insert(from, Early { at, image: image.to_owned(), datagram: datagram.into() });
+        }
+    }
+
+    /// Passes on to the session of `name`, which has just been opened, who asked for it lately.
+    pub(super) fn admit_early(&mut self, name: &str, inbound: &Channel<Inbound>, now: Instant) {
+        let only = self.sessions.len() == 1;
+        self.early.retain(|from, early| {
+            let meant = early.image == name || only && early.image.is_empty();
+            if meant && now - early.at < EARLY_FRESH {
+                pass_on(inbound, *from, &early.datagram);
+            }
+            !meant
+        });
+        if self.preparing.is_empty() {
+            self.early.clear();
+        }
+    }
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -37,6 +78,7 @@ pub(super) struct FrontDoor {
     pub(super) door: Arc<Mutex<Door>>,
     pub(super) events: Channel<SenderEvent>,
     pub(super) waker: Waker,
+    pub(super) clock: Clock,
 }
 
 impl FrontDoor {
@@ -72,7 +114,7 @@ impl FrontDoor {
     }
 
     fn join(&self, from: SocketAddr, join: &Join<'_>, datagram: &[u8]) {
-        let door = lock(&self.door);
+        let mut door = lock(&self.door);
         let mut matching = door.sessions.values().filter(|(name, _)| join.image.is_empty() || name == join.image);
         let (first, second) = (matching.next(), matching.next());
         let names = || door.sessions.values().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
@@ -84,6 +126,7 @@ impl FrontDoor {
                 self.refuse(from, join.client, join.host, RefuseReason::Ambiguous, 0, &text);
             }
             (None, _) if preparing => {
+                door.remember(from, join.image, datagram, self.clock.now());
                 let text = "the image is being prepared";
                 self.refuse(from, join.client, join.host, RefuseReason::Preparing, PREPARING_RETRY_MS, text);
             }
@@ -125,4 +168,29 @@ impl FrontDoor {
 /// Whether it is a join in whatever version: only that is answered with the version spoken here.
 fn is_join(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|first| first & 0x0F == Kind::Join as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::unbounded;
+
+    use super::*;
+
+    #[test]
+    fn who_asked_lately_for_an_image_is_taken_in_when_it_is_ready() {
+        let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
+        let from = |host| SocketAddr::from(([10, 0, 0, host], 5000));
+        let mut door = Door { preparing: vec!["later".to_owned()], ..Door::default() };
+        for (host, image, ms) in [(1, "now", 0), (2, "now", 200), (3, "", 200), (4, "later", 200)] {
+            door.remember(from(host), image, image.as_bytes(), at(ms));
+        }
+        let (inbound, inbox) = unbounded();
+        door.sessions.insert(SessionId(1), ("now".to_owned(), inbound.clone()));
+        door.admit_early("now", &inbound, at(300));
+        let mut taken: Vec<_> = inbox.try_iter().collect();
+        taken.sort_by_key(|inbound| if let Inbound::Datagram(from, _) = inbound { Some(*from) } else { None });
+        let is_of = |inbound: &Inbound, host| matches!(inbound, Inbound::Datagram(of, _) if *of == from(host));
+        assert!(taken.len() == 2 && is_of(&taken[0], 2) && is_of(&taken[1], 3));
+        assert_eq!(door.early.keys().collect::<Vec<_>>(), [&from(4)]);
+    }
 }

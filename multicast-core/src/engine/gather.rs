@@ -3,7 +3,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::IoSlice;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use super::error::SessionError;
 use crate::codec::ErasureCodec;
@@ -21,7 +20,7 @@ const PARITY_KEPT: usize = 32 << 20;
 
 /// Puts symbols together from the image, the manifest and parity.
 pub(super) struct Gather {
-    delivery: Arc<Delivery>,
+    delivery: Delivery,
     layout: Layout,
     /// The encoded manifest, filled up to whole symbols.
     manifest: Vec<u8>,
@@ -36,7 +35,7 @@ pub(super) struct Gather {
 }
 
 impl Gather {
-    pub(super) fn new(delivery: Arc<Delivery>, manifest: &Manifest) -> Self {
+    pub(super) fn new(delivery: Delivery, manifest: &Manifest) -> Self {
         let layout = manifest.layout.clone();
         let size = usize::from(layout.geometry().symbol_size);
         let mut encoded = manifest.encode();
@@ -52,6 +51,11 @@ impl Gather {
             headers: Vec::new(),
             layout,
         }
+    }
+
+    /// Where the bytes of the image come from.
+    pub(super) fn delivery(&self) -> &Delivery {
+        &self.delivery
     }
 
     /// Sends `run` to `to`, a datagram a symbol.

@@ -10,7 +10,7 @@ use super::error::EngineError;
 use super::session::Inbound;
 use crate::address::{AddressPool, PortRange, find_free_port};
 use crate::net::Interface;
-use crate::types::SessionId;
+use crate::types::{Instant, SessionId};
 
 /// What the streams of an engine take from and give back to; clones share it.
 #[derive(Clone)]
@@ -65,13 +65,20 @@ impl Places {
     }
 
     /// Lets clients that ask for `name` reach a session.
-    pub(super) fn admit(&self, session: SessionId, name: &str, inbound: &Channel<Inbound>) -> Result<(), EngineError> {
+    pub(super) fn admit(
+        &self,
+        now: Instant,
+        session: SessionId,
+        name: &str,
+        inbound: &Channel<Inbound>,
+    ) -> Result<(), EngineError> {
         let mut door = lock(&self.door);
         if door.sessions.values().any(|(other, _)| other == name) {
             return Err(EngineError::NameTaken { name: name.to_owned() });
         }
         door.preparing.retain(|other| other != name);
         door.sessions.insert(session, (name.to_owned(), inbound.clone()));
+        door.admit_early(name, inbound, now);
         Ok(())
     }
 

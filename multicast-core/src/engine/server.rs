@@ -70,8 +70,14 @@ impl Engine {
         let waker = Waker::new().map_err(system)?;
         let places = Places::new(config.interface, config.addresses, config.ports, config.seed);
         let (events_in, events) = unbounded();
-        let front =
-            FrontDoor { socket: socket.clone(), door: places.door.clone(), events: events_in, waker: waker.clone() };
+        let clock = Clock::start();
+        let front = FrontDoor {
+            socket: socket.clone(),
+            door: places.door.clone(),
+            events: events_in,
+            waker: waker.clone(),
+            clock,
+        };
         let thread = std::thread::Builder::new()
             .name("mcast-control".into())
             .spawn(move || front.run())
@@ -83,7 +89,7 @@ impl Engine {
             events,
             waker,
             thread: Some(thread),
-            clock: Clock::start(),
+            clock,
         })
     }
 
@@ -104,7 +110,9 @@ impl Engine {
 
     /// It will not be served after all.
     pub fn abandon(&self, name: &str) {
-        lock(&self.places.door).preparing.retain(|other| other != name);
+        let mut door = lock(&self.places.door);
+        door.preparing.retain(|other| other != name);
+        door.early.retain(|_, early| early.image != name);
     }
 
     /// Begins a session that serves `delivery`, whose hashes are `manifest`.
@@ -133,7 +141,7 @@ impl Engine {
             places.free(to);
         };
         let (inbound, inbox) = unbounded();
-        if let Err(error) = self.places.admit(session, &config.name, &inbound) {
+        if let Err(error) = self.places.admit(self.clock.now(), session, &config.name, &inbound) {
             leave();
             return Err(error);
         }

@@ -110,8 +110,10 @@ struct Staging {
     /// Blocks that have a buffer, oldest first.
     order: VecDeque<BlockIndex>,
     free: Vec<Vec<u8>>,
-    /// Buffers that may yet be made.
+    /// Buffers that may yet be made, and that are with a block's job.
     unmade: usize,
+    lent: usize,
+    limit: usize,
     block_bytes: usize,
 }
 
@@ -120,8 +122,8 @@ impl BlockTable {
     pub(super) fn new(blocks: u32, geometry: Geometry, staging: usize) -> Self {
         let states = std::iter::repeat_with(|| State::Missing).take(blocks as usize).collect();
         let block_bytes = usize::from(geometry.block_symbols) * usize::from(geometry.symbol_size);
-        let unmade = staging / block_bytes;
-        let staging = Staging { order: VecDeque::new(), free: Vec::new(), unmade, block_bytes };
+        let limit = staging / block_bytes;
+        let staging = Staging { order: VecDeque::new(), free: Vec::new(), unmade: limit, lent: 0, limit, block_bytes };
         Self { states, geometry, held: 0, low: 0, untouched: 0, staging }
     }
 
@@ -175,8 +177,15 @@ impl BlockTable {
         }
     }
 
+    /// A new block would find no buffer, because most are with jobs.
+    pub(super) fn waits_for_jobs(&self) -> bool {
+        let staging = &self.staging;
+        staging.free.is_empty() && staging.unmade == 0 && 2 * staging.lent > staging.limit
+    }
+
     /// Takes back the buffer of a block that was checked.
     pub(super) fn recycle(&mut self, buffer: Vec<u8>) {
+        self.staging.lent = self.staging.lent.saturating_sub(1);
         self.staging.free.push(buffer);
     }
 
@@ -206,6 +215,7 @@ impl BlockTable {
         }
         let State::Partial(partial) = std::mem::replace(state, State::Checking) else { return None };
         self.staging.order.retain(|staged| *staged != block);
+        self.staging.lent += usize::from(partial.staged.is_some());
         Some((partial.strays, partial.staged))
     }
 
@@ -328,5 +338,20 @@ mod tests {
         assert_eq!(take(&mut table, 1, 0), Some((Some(0), false)), "what was spilled goes on in the store");
         table.recycle(buffer.expect("it was put together in a buffer"));
         assert!(table.begin(&span(3)).is_none(), "a buffer is free again");
+    }
+
+    #[test]
+    fn it_waits_for_jobs_while_these_have_most_of_the_buffers_and_none_is_left() {
+        let mut table = table(3, 3);
+        let check = |table: &mut BlockTable, block| {
+            (0..4).for_each(|symbol| assert!(take(table, block, symbol).is_some()));
+            table.check(BlockIndex(block)).unwrap().1.unwrap()
+        };
+        let first = check(&mut table, 0);
+        assert!(!table.waits_for_jobs(), "one of three is with a job");
+        check(&mut table, 1);
+        assert!(table.waits_for_jobs());
+        table.recycle(first);
+        assert!(!table.waits_for_jobs());
     }
 }

@@ -81,6 +81,10 @@ impl ImageState {
         self.blocks.is_full()
     }
 
+    pub(super) fn waits_for_jobs(&self) -> bool {
+        self.blocks.waits_for_jobs()
+    }
+
     /// Takes symbols in the order in which they came and writes what is new to the store.
     pub(super) fn take<'a>(
         &mut self,

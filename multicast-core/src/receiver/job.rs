@@ -57,6 +57,9 @@ pub enum JobDone {
     Failed(StoreError),
 }
 
+/// Bytes hashed and written at a time. A power of two, which BLAKE3 hashes without a rest.
+const PIECE: usize = 128 << 10;
+
 /// Does jobs; keeps the coder and a block's buffer between them.
 pub struct JobRunner {
     geometry: Geometry,
@@ -114,14 +117,27 @@ impl JobRunner {
             }
         }
         let bytes = &bytes[..len];
-        let hash = Some(blake3::hash(bytes).into());
-        if in_store {
+        let hash = if in_store {
+            let hash = blake3::hash(bytes);
             write_slots(span, self.geometry.symbol_size, &rebuilt, bytes, store)?;
+            hash
         } else {
-            store.write(file_of(span), span.offset, &[IoSlice::new(bytes)])?;
-        }
-        Ok(JobDone::Checked { block, hash, staged })
+            hash_and_write(span, bytes, store)?
+        };
+        Ok(JobDone::Checked { block, hash: Some(hash.into()), staged })
     }
+}
+
+/// Hashes and writes piece by piece: the second one to look at a piece finds it in the core's own cache.
+fn hash_and_write(span: &BlockSpan, bytes: &[u8], store: &dyn Store) -> Result<blake3::Hash, StoreError> {
+    let mut hasher = blake3::Hasher::new();
+    let mut offset = span.offset;
+    for piece in bytes.chunks(PIECE) {
+        hasher.update(piece);
+        store.write(file_of(span), offset, &[IoSlice::new(piece)])?;
+        offset += piece.len() as u64;
+    }
+    Ok(hasher.finalize())
 }
 
 /// Puts every source symbol of a block into its own slot of `slots`, after rebuilding what is missing.

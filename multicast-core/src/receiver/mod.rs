@@ -309,6 +309,13 @@ impl Receiver {
         }
     }
 
+    /// Its buffers are with jobs that are not done: what comes of the group should wait in the socket's
+    /// buffer, or it goes to the store piece by piece, to be read back from there. It may be given all
+    /// the same.
+    pub fn waits_for_jobs(&self) -> bool {
+        self.image.as_ref().is_some_and(ImageState::waits_for_jobs)
+    }
+
     /// Datagrams that the group's socket has dropped so far.
     pub fn set_socket_drops(&mut self, drops: u32) {
         self.counters.socket_drops = drops;

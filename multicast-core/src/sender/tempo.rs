@@ -124,7 +124,7 @@ impl Tempo {
         self.progress.extend(receiving.filter_map(|client| {
             let lag = client.lag(now, FRESH)?;
             let taken = Rate::from_bits((client.link.symbols_per_second * f64::from(cost) * 8.0) as u64);
-            Some(Progress { lag, taken })
+            Some(Progress { lag, taken, loss: client.link.loss })
         }));
         follower.next_limit(&mut self.progress, sent);
     }

@@ -117,6 +117,9 @@ impl Tempo {
         self.follow_due = now + FOLLOW_INTERVAL;
         let Some(follower) = &mut self.follower else { return };
         let (since, before) = std::mem::replace(&mut self.last, (now, sent));
+        if now < self.judges_from {
+            return;
+        }
         let elapsed = now - since;
         let sent = Rate::from_bits(((sent - before) as f64 * 8.0 / elapsed.as_secs_f64().max(1e-6)) as u64);
         self.progress.clear();

@@ -16,7 +16,7 @@ use crate::{files, interrupt};
 /// What the sender's link carries in a capped room, in tc's words.
 const CAP: &str = "200mbit";
 /// What the server is told then: 5 % below the cap, bits per second.
-const CAPPED_RATE: u64 = 190_000_000;
+pub(super) const CAPPED_RATE: u64 = 190_000_000;
 /// Bytes on the wire for each byte of the image: 1,514-byte frames carry 1,440-byte symbols.
 const FRAMING: f64 = 1514.0 / 1440.0;
 

@@ -133,7 +133,7 @@ impl Crowd {
     }
 
     fn send(&mut self, run: SymbolRun, arrives: Instant) {
-        self.stream.send(run, self.with.sizes.of(run.block.0), arrives);
+        self.stream.send(run, arrives);
         let sent = self.stream.sent_of(run.block);
         let waiting = &mut self.waiting[run.block.index()];
         let mut due = Vec::new();

@@ -24,16 +24,35 @@ struct Flight {
 }
 
 /// What was sent of one block.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct SentOf {
     symbols: u64,
-    /// Number in the stream that follows its last symbol.
-    end: u64,
-    /// The same when its source symbols began to be repeated.
-    before: u64,
-    /// From here on symbols are new.
-    source_high: u16,
-    parity_high: u16,
+    /// By their first symbol.
+    runs: Vec<Sent>,
+}
+
+/// Symbols `first..end` of a block, when they were sent last.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    first: u16,
+    end: u16,
+    /// Number in the stream that follows their last one.
+    number: u64,
+}
+
+impl SentOf {
+    /// Notes that `run` went out up to `number` of the stream; up to where some of it went out before, or 0.
+    fn note(&mut self, run: SymbolRun, number: u64) -> u64 {
+        let new = Sent { first: run.first.0, end: run.first.0 + run.count, number };
+        let from = self.runs.partition_point(|sent| sent.end <= new.first);
+        let to = self.runs.partition_point(|sent| sent.first < new.end);
+        let over = &self.runs[from..to];
+        let before = over.iter().map(|sent| sent.number).max().unwrap_or(0);
+        let left = over.first().filter(|sent| sent.first < new.first).map(|sent| Sent { end: new.first, ..*sent });
+        let right = over.last().filter(|sent| sent.end > new.end).map(|sent| Sent { first: new.end, ..*sent });
+        self.runs.splice(from..to, left.into_iter().chain([new]).chain(right));
+        before
+    }
 }
 
 /// How many symbols of which blocks came between two moments; kept for its memory.
@@ -74,22 +93,13 @@ impl Stream {
         }
     }
 
-    /// `run` of a block of `symbols` source symbols goes out.
-    pub(super) fn send(&mut self, run: SymbolRun, symbols: u16, arrives: Instant) {
+    /// `run` goes out.
+    pub(super) fn send(&mut self, run: SymbolRun, arrives: Instant) {
         let count = u32::from(run.count);
         let state = &mut self.blocks[run.block.index()];
-        if run.first.0 == 0 {
-            state.before = state.end;
-        }
-        let high = match run.first.0 < symbols {
-            true => &mut state.source_high,
-            false => &mut state.parity_high,
-        };
-        let before = if run.first.0 < *high { state.before } else { 0 };
-        *high = (*high).max(run.first.0 + run.count);
         self.sent += u64::from(count);
         state.symbols += u64::from(count);
-        state.end = self.sent;
+        let before = state.note(run, self.sent);
         self.under_way.push_back(Flight { arrives, block: run.block.0, count });
         match self.stretches.last_mut() {
             Some(last) if last.block == run.block.0 && last.before == before => last.end = self.sent,

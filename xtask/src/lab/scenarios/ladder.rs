@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{Need, Scenario};
 use crate::lab::Lab;
 use crate::lab::findings::Findings;
-use crate::lab::run::{Room, Setup};
+use crate::lab::run::{CAPPED_RATE, Room, Setup};
 use crate::{events, process};
 
 pub(super) const SCENARIOS: [Scenario; 6] = [
@@ -43,7 +43,7 @@ pub(super) const SCENARIOS: [Scenario; 6] = [
     },
     Scenario {
         name: "ports-ten",
-        claim: "ten clients behind 20 to 200 Mbit/s are each done in at most 1.6 times what their ports take",
+        claim: "ten clients behind 10 to 98 Mbit/s are each done in at most 1.5 times what their ports take",
         needs: &SPACE,
         run: ten_ports,
     },
@@ -126,8 +126,10 @@ fn evicted(lab: &Lab, findings: &mut Findings) -> Result<()> {
 }
 
 fn ten_ports(lab: &Lab, findings: &mut Findings) -> Result<()> {
-    const PORTS: [u64; 10] = [163, 35, 88, 20, 121, 54, 197, 27, 70, 142];
-    let setup = Setup { clients: 10, min_clients: 10, bytes: 64 << 20, ..Setup::standard() };
+    const PORTS: [u64; 10] = [82, 18, 44, 10, 61, 27, 98, 14, 35, 71];
+    // Ten ports shaped at twice the rates are more than two cores carry.
+    let rate = CAPPED_RATE / 2;
+    let setup = Setup { clients: 10, min_clients: 10, bytes: 32 << 20, rate, ..Setup::standard() };
     let mut room = Room::open(lab, &setup)?;
     for (i, mbit) in PORTS.iter().enumerate() {
         room.net().cap_receiver(i, &format!("{mbit}mbit"))?;
@@ -140,7 +142,7 @@ fn ten_ports(lab: &Lab, findings: &mut Findings) -> Result<()> {
         worst = worst.max(ratio);
         sum += ratio;
     }
-    findings.at_most("the worst by its port's time", worst, "", 1.6);
+    findings.at_most("the worst by its port's time", worst, "", 1.5);
     findings.figure("mean by the port's time", sum / PORTS.len() as f64, "");
     findings.figure("wall", room.time_of(|_| true)?.as_secs_f64(), "s");
     findings.figure("wire/image", room.wire_ratio()?, "");

@@ -28,8 +28,8 @@ const REPAIR_LIMIT: u16 = 8;
 /// Though so few symbols always are.
 const SMALL_REPAIR: u16 = 4;
 /// In the carousel a block gets at least one symbol in so many at a time, if it needs them: its parity
-/// is made anew for each visit of an image whose parity cannot all be kept, and takes as long as 1.3
-/// Mbit on the way at 3 Gbit/s.
+/// is made anew for each visit of an image whose parity cannot all be kept, in 0.5 ms, and 1 Gbit/s
+/// sends 40 symbols meanwhile.
 const LEAST_VISIT: u16 = 8;
 
 /// Which of a block's needs is being served.

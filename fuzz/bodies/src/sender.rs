@@ -1,4 +1,4 @@
-//! A sender whose clients, operator and clock do whatever the input says.
+//! A session whose clients, operator and clock do whatever the input says.
 
 mod harness;
 mod op;

@@ -203,8 +203,14 @@ impl Harness {
     }
 
     fn release(&mut self, reason: u8) {
-        let reasons =
-            [ReleaseReason::Complete, ReleaseReason::Removed, ReleaseReason::Cancelled, ReleaseReason::Silent];
+        let reasons = [
+            ReleaseReason::Complete,
+            ReleaseReason::Removed,
+            ReleaseReason::Cancelled,
+            ReleaseReason::Silent,
+            ReleaseReason::Moved,
+            ReleaseReason::Evicted,
+        ];
         let reason = reasons[usize::from(reason) % reasons.len()];
         self.tell(&Packet::Release(Release { session: SESSION, client: CLIENT, reason, text: "released" }));
     }

@@ -1,13 +1,16 @@
-//! A driver that does to its sender what a script says, and watches it.
+//! A driver that does to the streams of a session what a script says, and watches them.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use multicast_core::codec::CodecId;
 use multicast_core::pace::{AdaptConfig, Rate};
-use multicast_core::sender::{EndCause, Sender, SenderConfig, SenderEvent, StartPolicy, SymbolRun, Transmit};
-use multicast_core::types::{BlockIndex, ClientId, Instant, Sequence};
+use multicast_core::sender::{
+    EndCause, Ladder, LadderConfig, SenderConfig, SenderEvent, StartPolicy, StreamWish, SymbolRun, Transmit,
+};
+use multicast_core::types::{BlockIndex, ClientId, Instant, Sequence, SessionId};
 use multicast_core::wire::{Join, Leave, LeaveReason, MAX_CONTROL_LEN, Packet, Report, RunEncoder, SessionState};
 
 use super::op::{ReportOp, SenderOp};
@@ -20,10 +23,13 @@ static DELIVERY: LazyLock<Delivery> = LazyLock::new(|| Delivery::new(CodecId::Re
 const AT_ONCE: usize = 4096;
 
 pub(super) struct Harness {
-    sender: Sender,
+    ladder: Ladder,
     batch: u16,
     now: Instant,
-    sequence: Sequence,
+    /// What comes next of each stream; a further one has a number of its own.
+    streams: HashMap<SessionId, Sequence>,
+    /// The stream that was last offered to whom.
+    offered: HashMap<ClientId, SessionId>,
     finished: bool,
     /// So many may yet be waited for.
     deadlines: u32,
@@ -63,8 +69,23 @@ impl Harness {
             layout,
         };
         let now = Instant::from_nanos(1_000_000_000);
-        let sender = Sender::new(config, now);
-        let mut harness = Self { sender, batch, now, sequence: Sequence(0), finished: false, deadlines: 300 };
+        let terms = LadderConfig {
+            slow_after: Duration::from_secs(1),
+            slower_stream: setup & 128 != 0,
+            unicast: 2,
+            least_rate: (batch % 2 == 0).then_some(Rate::MIN),
+            stalled_after: Some(Duration::from_secs(20)),
+            ..LadderConfig::default()
+        };
+        let mut harness = Self {
+            ladder: Ladder::new(config, terms, now),
+            batch,
+            now,
+            streams: HashMap::from([(SESSION, Sequence(0))]),
+            offered: HashMap::new(),
+            finished: false,
+            deadlines: 300,
+        };
         harness.drive();
         harness
     }
@@ -74,7 +95,7 @@ impl Harness {
             SenderOp::Datagram { from, datagram } => self.hear(from, datagram),
             SenderOp::Wait(time) => {
                 self.now = self.now + time;
-                self.sender.handle_timeout(self.now);
+                self.ladder.handle_timeout(self.now);
             }
             SenderOp::Deadlines(count) => {
                 // All of a script together, or one input takes all day.
@@ -92,14 +113,14 @@ impl Harness {
             SenderOp::Report(report) => self.report(report),
             SenderOp::Leave { client } => {
                 let (id, reason) = (ClientId(client.into()), LeaveReason::Disk);
-                let leave = Leave { session: SESSION, client: id, reason, text: "disk full" };
+                let leave = Leave { session: self.stream_of(id), client: id, reason, text: "disk full" };
                 self.hear(client, &encode(&Packet::Leave(leave)));
             }
-            SenderOp::Start => self.sender.start(self.now),
-            SenderOp::Pause => self.sender.pause(),
-            SenderOp::Resume => self.sender.resume(self.now),
-            SenderOp::Cancel => self.sender.cancel(self.now),
-            SenderOp::Remove { client } => drop(self.sender.remove(self.now, ClientId(client.into()))),
+            SenderOp::Start => self.ladder.start(self.now),
+            SenderOp::Pause => self.ladder.pause(),
+            SenderOp::Resume => self.ladder.resume(self.now),
+            SenderOp::Cancel => self.ladder.cancel(self.now),
+            SenderOp::Remove { client } => drop(self.ladder.remove(self.now, ClientId(client.into()))),
         }
         self.drive();
     }
@@ -110,12 +131,12 @@ impl Harness {
     }
 
     fn hear(&mut self, from: u8, datagram: &[u8]) {
-        self.sender.handle_datagram(self.now, client_address(from), datagram);
+        self.ladder.handle_datagram(self.now, client_address(from), datagram);
     }
 
     fn deadline(&mut self) {
-        self.now = self.now.max(self.sender.poll_timeout(self.now).unwrap_or(self.now));
-        self.sender.handle_timeout(self.now);
+        self.now = self.now.max(self.ladder.poll_timeout(self.now).unwrap_or(self.now));
+        self.ladder.handle_timeout(self.now);
     }
 
     fn report(&mut self, op: ReportOp<'_>) {
@@ -123,11 +144,13 @@ impl Harness {
         let fits = op.deficits.iter().take_while(|deficit| runs.push(1, u16::from(**deficit))).count();
         assert!(fits == op.deficits.len() || fits > 500, "{fits} blocks are too many for a report");
         let (from, to, runs) = runs.finish();
+        let client = ClientId(op.client.into());
+        let session = self.stream_of(client);
         let report = Report {
-            session: SESSION,
-            client: ClientId(op.client.into()),
+            session,
+            client,
             complete: op.complete,
-            as_of: Sequence(self.sequence.0.wrapping_sub(op.behind.into())),
+            as_of: Sequence(self.streams[&session].0.wrapping_sub(op.behind.into())),
             poll: 1,
             received: op.received.into(),
             dropped: 0,
@@ -139,49 +162,76 @@ impl Harness {
         self.hear(op.client, &encode(&Packet::Report(report)));
     }
 
+    /// Which stream a client takes itself to be served by.
+    fn stream_of(&self, client: ClientId) -> SessionId {
+        self.offered.get(&client).copied().unwrap_or(SESSION)
+    }
+
     /// What a driver does after every step.
     fn drive(&mut self) {
         self.send();
-        while let Some(event) = self.sender.poll_event() {
+        while let Some(event) = self.ladder.poll_event() {
             if let SenderEvent::Ended { cause } = event {
-                assert_eq!(self.sender.state(), SessionState::Ended);
+                assert_eq!(self.ladder.state(), SessionState::Ended);
                 self.finished |= cause == EndCause::Finished;
             }
         }
+        self.fulfil_wishes();
         self.time_moves_on();
-        let snapshot = self.sender.snapshot(self.now);
-        assert_eq!(snapshot.counters.symbols, u64::from(self.sequence.0));
+        let snapshot = self.ladder.snapshot(self.now);
+        assert_eq!(snapshot.counters.symbols, self.streams.values().map(|next| u64::from(next.0)).sum::<u64>());
         assert!(snapshot.clients.iter().all(|client| client.verified <= snapshot.blocks));
         assert!(snapshot.clients.iter().all(|client| (0.0..=1.0).contains(&client.loss)));
     }
 
+    /// Every third stream cannot be opened.
+    fn fulfil_wishes(&mut self) {
+        while let Some(wish) = self.ladder.poll_wish() {
+            let StreamWish::Open { to } = wish else { continue };
+            let number = self.streams.len() as u32;
+            if number % 3 == 2 {
+                self.streams.insert(SessionId(SESSION.0 + number), Sequence(0));
+                self.ladder.give_up_opening("no address is free");
+                continue;
+            }
+            let stream = SessionId(SESSION.0 + number);
+            self.streams.insert(stream, Sequence(0));
+            let group = SocketAddr::new(GROUP.ip(), GROUP.port() + number as u16);
+            self.ladder.open(self.now, stream, to.unwrap_or(group));
+        }
+    }
+
     fn send(&mut self) {
         for _ in 0..AT_ONCE {
-            match self.sender.poll_transmit(self.now) {
+            match self.ladder.poll_transmit(self.now) {
                 None => return,
-                Some(Transmit::Symbols { run, sequence }) => self.check_run(run, sequence),
-                Some(Transmit::Group(datagram)) => match Packet::decode(&datagram) {
+                Some((stream, Transmit::Symbols { run, sequence })) => self.check_run(stream, run, sequence),
+                Some((stream, Transmit::Group(datagram))) => match Packet::decode(&datagram) {
                     Ok(Packet::Heartbeat(heartbeat)) => {
-                        assert_eq!(heartbeat.session, SESSION);
+                        assert_eq!(heartbeat.session, stream);
                         assert!(heartbeat.complete <= heartbeat.clients);
                     }
                     other => panic!("{other:?} does not go to the group"),
                 },
-                Some(Transmit::Client(_, datagram)) => {
+                Some((_, Transmit::Client(_, datagram))) => {
                     assert!(datagram.len() <= MAX_CONTROL_LEN);
                     let packet = Packet::decode(&datagram).expect("what it says can be read");
                     let to_client = matches!(packet, Packet::Offer(_) | Packet::Refusal(_) | Packet::Release(_));
                     assert!(to_client, "{packet:?} does not go to a client");
+                    if let Packet::Offer(offer) = packet {
+                        self.offered.insert(offer.client, offer.session);
+                    }
                 }
             }
         }
         panic!("it never stops sending at {:?}", self.now);
     }
 
-    fn check_run(&mut self, run: SymbolRun, sequence: Sequence) {
-        assert_eq!(self.sender.state(), SessionState::Running);
-        assert_eq!(sequence, self.sequence);
-        self.sequence = sequence.plus(run.count.into());
+    fn check_run(&mut self, stream: SessionId, run: SymbolRun, sequence: Sequence) {
+        assert_eq!(self.ladder.state(), SessionState::Running);
+        let next = self.streams.get_mut(&stream).expect("a stream that is open");
+        assert_eq!(sequence, *next);
+        *next = sequence.plus(run.count.into());
         let layout = &DELIVERY.layout;
         let symbols = layout.symbols_of(run.block);
         assert!(symbols > 0 && (1..=self.batch).contains(&run.count), "{run:?}");
@@ -192,12 +242,13 @@ impl Harness {
 
     /// Once a deadline was handled the next one lies ahead: no driver spins.
     fn time_moves_on(&mut self) {
-        match self.sender.poll_timeout(self.now) {
-            None => assert!(self.sender.is_finished()),
+        match self.ladder.poll_timeout(self.now) {
+            None => assert!(self.ladder.is_finished()),
             Some(due) if due <= self.now => {
-                self.sender.handle_timeout(self.now);
+                self.ladder.handle_timeout(self.now);
                 self.send();
-                let next = self.sender.poll_timeout(self.now);
+                self.fulfil_wishes();
+                let next = self.ladder.poll_timeout(self.now);
                 assert!(next.is_none_or(|next| next > self.now), "{next:?} at {:?}", self.now);
             }
             Some(_) => {}

@@ -43,8 +43,8 @@ use crate::wire::{Heartbeat, Packet, ReleaseReason, SYMBOL_HEADER_LEN, SessionSt
 /// Heartbeats that tell the end, so that losing one or two does no harm.
 const FAREWELLS: u32 = 4;
 const FAREWELL_INTERVAL: Duration = Duration::from_millis(15);
-/// Symbols of more than this time do not leave at once, at whatever rate.
-const LONGEST_RUN: Duration = Duration::from_millis(10);
+/// At whatever rate, there are so many runs a second: no more than 10 ms leave at once.
+const RUNS_A_SECOND: u64 = 100;
 /// Terms of a session.
 #[derive(Debug, Clone)]
 pub struct SenderConfig {
@@ -549,7 +549,7 @@ impl Sender {
     /// Symbols of a block that go out at once. A slow port takes the head of each burst and drops the
     /// rest: in repeats bursts must not be cut at the same places, or it takes the same symbols again.
     fn longest_run(&self, block: BlockIndex) -> u16 {
-        let in_time = self.pacer.rate().bytes_in(LONGEST_RUN) / u64::from(self.symbol_cost);
+        let in_time = self.pacer.rate().bits() / (8 * RUNS_A_SECOND * u64::from(self.symbol_cost));
         let batch = u64::from(self.config.batch).min(in_time).max(1) as u16;
         if !self.begun.get(block.index()) || batch < 4 {
             return batch;

@@ -2,6 +2,7 @@
 //! without any protocol, side by side in the lab's network. Prints the table as Markdown on the
 //! standard output, and what goes on on the standard error.
 
+mod ballast;
 mod bench;
 mod peers;
 mod race;

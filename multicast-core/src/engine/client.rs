@@ -363,7 +363,7 @@ impl ClientThread {
             if run.machine.poll_timeout().is_some_and(|due| due <= now) {
                 // What waited while the disk was slow is no silence of the session.
                 self.take_group(run, &mut buffer, true);
-                self.take_unicast(run, &mut buffer);
+                self.take_unicast(run, &mut buffer, true);
                 run.machine.handle_timeout(self.clock.now());
             }
             self.settle(run);
@@ -376,9 +376,11 @@ impl ClientThread {
             }
             let due = run.machine.poll_timeout().unwrap_or(now).min(run.next_snapshot.max(now));
             let ready = {
-                let mut handles = vec![self.shared.waker.handle(), self.control.handle()];
-                let group = run.group.as_ref().filter(|_| !run.machine.waits_for_jobs());
-                handles.extend(group.map(MulticastReceiver::handle));
+                let mut handles = vec![self.shared.waker.handle()];
+                if !run.machine.waits_for_jobs() {
+                    handles.push(self.control.handle());
+                    handles.extend(run.group.as_ref().map(MulticastReceiver::handle));
+                }
                 wait(&handles, Some(self.clock.until(due)))
             };
             let Ok(ready) = ready else { continue };
@@ -387,7 +389,7 @@ impl ClientThread {
                 self.take_results(run);
             }
             if ready.contains(1) {
-                self.take_unicast(run, &mut buffer);
+                self.take_unicast(run, &mut buffer, false);
             }
             if ready.contains(2) {
                 self.take_group(run, &mut buffer, false);
@@ -395,9 +397,13 @@ impl ClientThread {
         }
     }
 
-    /// What the server sends to this client alone: answers, and the stream if it is served by unicast.
-    fn take_unicast(&mut self, run: &mut Run, buffer: &mut [u8]) {
+    /// What the server sends to this client alone: answers, and the stream if it is served by unicast;
+    /// unless it is `urgent`, as far as jobs keep up with it.
+    fn take_unicast(&mut self, run: &mut Run, buffer: &mut [u8], urgent: bool) {
         for _ in 0..GROUP_TURN {
+            if run.machine.waits_for_jobs() && !urgent {
+                break;
+            }
             // An error here is an ICMP message: the server is not there, or not yet.
             let Ok(Some(received)) = self.control.receive_stream(buffer) else { break };
             let store = run.opened.as_ref().map(|opened| opened.store.clone());

@@ -61,7 +61,7 @@ impl Outlets {
     pub(super) fn open(&mut self, client: Option<SocketAddr>) -> Result<(SessionId, SocketAddr), EngineError> {
         let number = self.places.number();
         let (to, socket) = match client {
-            Some(client) => (client, MulticastSender::to_one(&self.control, &self.places.interface)?),
+            Some(client) => (client, MulticastSender::to_one(&self.control, &self.places.interface, &self.options)?),
             None => {
                 let to = self.places.take(None)?;
                 let socket = MulticastSender::new(&self.places.interface, to.ip(), &self.options);

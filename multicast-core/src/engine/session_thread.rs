@@ -243,7 +243,7 @@ impl SessionThread {
             match wish {
                 StreamWish::Open { to } => match self.outlets.open(to) {
                     Ok((stream, to)) => self.ladder.open(now, stream, to),
-                    Err(error) => self.ladder.give_up_opening(&error.to_string()),
+                    Err(error) => self.ladder.give_up_opening(now, &error.to_string()),
                 },
                 StreamWish::Close(stream) => self.outlets.close(stream),
             }

@@ -114,17 +114,26 @@ impl MulticastSender {
     }
 
     /// A sender to single hosts from the control socket, whose port they, and the firewalls between, expect
-    /// answers from.
-    pub fn to_one(control: &ControlSocket, interface: &Interface) -> Result<Self, NetError> {
+    /// answers from: these answers get the same DSCP.
+    pub fn to_one(control: &ControlSocket, interface: &Interface, options: &SenderOptions) -> Result<Self, NetError> {
         let system = |source| NetError::Bind { address: control.local_address(), source };
         let socket = control.socket().try_clone().map_err(system)?;
-        let granted = socket.send_buffer_size().map_err(system)? / 2;
+        let refused = |option| {
+            let interface = interface.name.clone();
+            move |source| NetError::Option { option, interface, source }
+        };
+        let tos = traffic_class(options);
+        match control.local_address() {
+            SocketAddr::V4(_) => socket.set_tos_v4(tos).map_err(refused("the DSCP"))?,
+            SocketAddr::V6(_) => socket.set_tclass_v6(tos).map_err(refused("the DSCP"))?,
+        }
+        let granted = sys::set_send_buffer(&socket, options.send_buffer).map_err(refused("the send buffer"))?;
         Ok(Self {
             socket,
             interface: interface.name.clone(),
             local: control.local_address(),
             mtu: interface.mtu,
-            send_buffer: BufferSize { asked: granted, granted },
+            send_buffer: BufferSize { asked: options.send_buffer, granted },
             gso: true,
             stats: SendStats::default(),
         })
@@ -280,7 +289,7 @@ fn configure(
     options: &SenderOptions,
 ) -> Result<(), (&'static str, io::Error)> {
     let named = |option: &'static str| move |source| (option, source);
-    let (ttl, tos) = (u32::from(options.ttl), u32::from(options.dscp.min(63)) << 2);
+    let (ttl, tos) = (u32::from(options.ttl), traffic_class(options));
     // Loop: clients may run on the server's own host.
     match from {
         IpAddr::V4(v4) => {
@@ -298,6 +307,10 @@ fn configure(
     }
     socket.set_write_timeout(Some(STALL)).map_err(named("the send timeout"))?;
     sys::report_full_queues(socket, from.is_ipv6()).map_err(named("reports of full queues"))
+}
+
+fn traffic_class(options: &SenderOptions) -> u32 {
+    u32::from(options.dscp.min(63)) << 2
 }
 
 #[cfg(test)]

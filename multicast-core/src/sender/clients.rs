@@ -44,7 +44,8 @@ impl Sender {
             }
         }
         let known = self.roster.find(join.client);
-        let returns = known.is_some_and(|slot| self.roster.get(slot).state.is_active());
+        let is_known = |state: ClientState| state.is_active() || state == ClientState::Moved;
+        let returns = known.is_some_and(|slot| is_known(self.roster.get(slot).state));
         let served = self.roster.active() + self.elsewhere.0;
         if !returns && self.config.max_clients.is_some_and(|max| served >= max) {
             return self.refuse_full(from, join);
@@ -157,6 +158,8 @@ impl Sender {
             ClientState::Removed => {
                 return self.release(slot, ReleaseReason::Removed, "removed from the session by its operator");
             }
+            // It was done before it heard that it is to change over.
+            ClientState::Moved if report.complete => return self.complete(now, slot),
             ClientState::Moved => {
                 return self.release(slot, ReleaseReason::Moved, "moved to another stream: join again");
             }
@@ -237,7 +240,8 @@ impl Sender {
     }
 
     pub(super) fn handle_leave(&mut self, now: Instant, leave: &Leave<'_>) {
-        let Some(slot) = self.roster.find(leave.client).filter(|&slot| self.roster.get(slot).state.is_active()) else {
+        let is_here = |state: ClientState| state.is_active() || state == ClientState::Moved;
+        let Some(slot) = self.roster.find(leave.client).filter(|&slot| is_here(self.roster.get(slot).state)) else {
             self.counters.unexpected += 1;
             return;
         };

@@ -148,7 +148,7 @@ pub enum SenderEvent {
 }
 
 /// The streams that a session can have, downwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Rung {
     /// The session's own, to its group.

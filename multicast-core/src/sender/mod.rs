@@ -272,7 +272,10 @@ impl Sender {
         state: ClientState,
         text: &str,
     ) -> Option<String> {
-        let slot = self.roster.find(client).filter(|&slot| self.roster.get(slot).state.is_active())?;
+        // One on its way to another stream is in none: it can only be removed.
+        let is_here =
+            |known: ClientState| known.is_active() || known == ClientState::Moved && state == ClientState::Removed;
+        let slot = self.roster.find(client).filter(|&slot| is_here(self.roster.get(slot).state))?;
         self.release(slot, reason, text);
         self.depart(now, slot, state);
         Some(self.roster.get(slot).host.clone())

@@ -191,7 +191,7 @@ impl Harness {
             let number = self.streams.len() as u32;
             if number % 3 == 2 {
                 self.streams.insert(SessionId(SESSION.0 + number), Sequence(0));
-                self.ladder.give_up_opening("no address is free");
+                self.ladder.give_up_opening(self.now, "no address is free");
                 continue;
             }
             let stream = SessionId(SESSION.0 + number);

@@ -162,7 +162,8 @@ impl Ladder {
 
     /// Removes a client for good; false if it is not here.
     pub fn remove(&mut self, now: Instant, client: ClientId) -> bool {
-        let removed = self.streams().any(|stream| stream.remove(now, client));
+        let side = self.sides.iter_mut().find(|side| side.sender.roster.find(client).is_some());
+        let removed = side.map_or(&mut self.main, |side| &mut side.sender).remove(now, client);
         self.settle(now);
         removed
     }
@@ -182,7 +183,7 @@ impl Ladder {
 
     /// A datagram came from `from`; what cannot be read or does not belong here is counted and dropped.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
-        let side = (!self.sides.is_empty()).then(|| self.side_for(from, datagram)).flatten();
+        let side = (!self.sides.is_empty()).then(|| self.side_for(now, from, datagram)).flatten();
         match side {
             Some(at) => self.sides[at].sender.handle_datagram(now, from, datagram),
             None => self.main.handle_datagram(now, from, datagram),
@@ -293,11 +294,12 @@ impl Ladder {
         self.settle(now);
     }
 
-    /// The stream of the last wish cannot be opened: whoever waits for one of its kind stays where it is.
-    pub fn give_up_opening(&mut self, why: &str) {
+    /// The stream of the last wish cannot be opened: whoever waits for one of its kind stays where it is,
+    /// and none is wished for in the next minute.
+    pub fn give_up_opening(&mut self, now: Instant, why: &str) {
         let Some(Move { to: rung, .. }) = self.moves.pop_front() else { return };
         self.moves.retain(|other| other.to != rung);
-        self.policy.forgo(rung);
+        self.policy.forgo(now, rung);
         self.events.push_back(SenderEvent::StreamUnavailable { rung, text: why.to_owned() });
         self.wish_for_next();
     }
@@ -351,7 +353,7 @@ impl Ladder {
     }
 
     /// Which of the further streams a datagram is for.
-    fn side_for(&mut self, from: SocketAddr, datagram: &[u8]) -> Option<usize> {
+    fn side_for(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Option<usize> {
         if !matches!(peek(datagram), Ok((_, Kind::Join))) {
             let session = session_of(datagram)?;
             return self.sides.iter().position(|side| side.sender.config.session == session);
@@ -360,7 +362,9 @@ impl Ladder {
         let at = self.sides.iter().position(|side| side.clients.contains(&client))?;
         if self.sides[at].rung == Rung::Unicast && self.sides[at].to != from {
             // It was started again, and listens elsewhere: it begins as everybody does.
-            self.sides[at].clients.clear();
+            let (side, text) = (&mut self.sides[at], "it has joined from elsewhere");
+            side.sender.dismiss(now, client, ReleaseReason::Moved, ClientState::Moved, text);
+            side.clients.clear();
             return None;
         }
         Some(at)
@@ -375,8 +379,8 @@ impl Ladder {
         see(now, Rung::Main, &self.main, self.main.pacer.rate(), &mut seen);
         self.sides.iter().for_each(|side| see(now, side.rung, &side.sender, side.allowed, &mut seen));
         // A client that is on its way is in no stream, and is judged when it has come.
-        let complete = self.complete();
-        for step in self.policy.judge(now, &seen, complete, self.config.rate.min(self.share)) {
+        let (complete, coming) = (self.complete(), self.coming());
+        for step in self.policy.judge(now, &seen, complete, coming, self.config.rate.min(self.share)) {
             match step {
                 Step::Evict { client, why } => self.evict(now, client, why),
                 Step::Move { client, to, taken, why } => self.plan(now, client, to, taken, why),
@@ -386,6 +390,13 @@ impl Ladder {
 
     fn complete(&self) -> u32 {
         self.main.roster.complete() + self.sides.iter().map(|side| side.sender.roster.complete()).sum::<u32>()
+    }
+
+    /// Clients on their way to streams of their own.
+    fn coming(&self) -> usize {
+        let planned = self.moves.iter().filter(|planned| planned.to == Rung::Unicast).count();
+        let unicast = self.sides.iter().filter(|side| side.rung == Rung::Unicast);
+        planned + unicast.map(|side| side.missing().count()).sum::<usize>()
     }
 
     fn evict(&mut self, now: Instant, client: ClientId, text: String) {
@@ -464,10 +475,15 @@ impl Ladder {
     /// Starts, ends and closes streams as their clients and the main stream have it.
     fn settle(&mut self, now: Instant) {
         let (waits, silence) = (self.main.state() == SessionState::Waiting, self.config.silence);
+        let had_sides = !self.sides.is_empty();
         for side in &mut self.sides {
             if !waits {
                 side.sender.start(now);
             }
+            // Who was complete, or left, on its way does not come.
+            let (main, theirs) = (&self.main.roster, &side.sender.roster);
+            let on_its_way = |client| main.find(client).is_none_or(|s| main.get(s).state == ClientState::Moved);
+            side.clients.retain(|&client| theirs.find(client).is_some() || on_its_way(client));
             if side.is_over(now, silence) {
                 side.sender.finish(now);
             }
@@ -479,6 +495,9 @@ impl Ladder {
             self.main.adopt(now, &side.clients, &side.sender.roster, side.rung);
             self.wishes.push_back(StreamWish::Close(side.sender.config.session));
             self.events.push_back(SenderEvent::StreamClosed { rung: side.rung, to: side.to });
+        }
+        if had_sides && self.sides.is_empty() {
+            self.main.set_share(now, Some(self.share));
         }
         let active = self.sides.iter().map(|side| side.active(now, silence)).sum();
         let counted = self.sides.iter().map(|side| side.sender.roster.ready() + side.sender.roster.complete()).sum();
@@ -504,8 +523,8 @@ impl Ladder {
         let level = level(rest, self.sides.iter().map(|side| side.sender.own_rate())).min(rest);
         let mut left = total.bits();
         for side in &mut self.sides {
-            let wanted = side.sender.wanted_rate().unwrap_or(Rate::MIN);
-            left = left.saturating_sub(wanted.min(level).bits());
+            // Also of one that has nothing to send for some milliseconds, or the sum would be too much then.
+            left = left.saturating_sub(side.sender.own_rate().min(level).bits());
             side.allowed = level;
             side.sender.set_share(now, Some(level));
         }
@@ -517,8 +536,12 @@ impl Side {
     /// Clients that it serves, and those that have not come yet and may.
     fn active(&self, now: Instant, silence: Duration) -> u32 {
         let may_come = now - self.opened < silence;
-        let missing = self.clients.iter().filter(|client| self.sender.roster.find(**client).is_none());
-        self.sender.roster.active() + if may_come { missing.count() as u32 } else { 0 }
+        self.sender.roster.active() + if may_come { self.missing().count() as u32 } else { 0 }
+    }
+
+    /// Clients that were sent here and have not come.
+    fn missing(&self) -> impl Iterator<Item = &ClientId> {
+        self.clients.iter().filter(|client| self.sender.roster.find(**client).is_none())
     }
 
     /// Nobody is to be served any more.
@@ -550,10 +573,13 @@ fn see(now: Instant, rung: Rung, sender: &Sender, allowed: Rate, seen: &mut Vec<
         client: client.id,
         rung,
         state: client.state,
-        age: now - client.joined,
+        joined: client.joined,
         silent: now - client.heard,
         loss: client.link.loss,
-        taken: Rate::from_bits((client.link.symbols_per_second * f64::from(sender.symbol_cost()) * 8.0) as u64),
+        taken:
+            (client.link.symbols_per_second > 0.0).then(|| {
+                Rate::from_bits((client.link.symbols_per_second * f64::from(sender.symbol_cost()) * 8.0) as u64)
+            }),
         sent,
         received: client.link.received(),
         verified: client.verified,

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use anyhow::Result;
 use tempfile::TempDir;
 
-use super::ballast::Ballast;
 use super::peers::Tool;
 use super::race::{Measured, Setting, race};
 use super::rows::Row;
@@ -19,14 +18,12 @@ pub(super) struct Bench<'a> {
     quick: bool,
     tools: &'a [String],
     limit: PathBuf,
-    ballast: Option<Ballast>,
 }
 
 impl<'a> Bench<'a> {
     /// With no tool named all take part.
-    pub(super) fn new(lab: &'a Lab, quick: bool, fill_memory: bool, tools: &'a [String]) -> Result<Self> {
-        let ballast = fill_memory.then(|| Ballast::new(lab.new_image_folder()?)).transpose()?;
-        Ok(Self { lab, quick, tools, limit: lab.helper("limit")?, ballast })
+    pub(super) fn new(lab: &'a Lab, quick: bool, tools: &'a [String]) -> Result<Self> {
+        Ok(Self { lab, quick, tools, limit: lab.helper("limit")? })
     }
 
     /// Bytes of `mib` MiB, a quarter of that in a quick run.
@@ -56,7 +53,6 @@ impl<'a> Bench<'a> {
         let (_folder, images) = self.images(setting)?;
         let mut results = Vec::new();
         for tool in tools.iter().filter(|tool| self.wants(tool.name)) {
-            self.ballast.as_ref().map_or(Ok(()), Ballast::fill)?;
             let result = race(self.lab, setting, &images, &self.limit, tool);
             interrupt::check()?;
             let result = result.map_err(|error| format!("{error:#}"));

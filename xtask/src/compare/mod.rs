@@ -33,9 +33,6 @@ pub(crate) struct Arguments {
     /// Smaller images: quick, but start and end weigh more
     #[arg(long)]
     quick: bool,
-    /// Fill all free memory before each tool's turn, on a virtual machine that gives it back to its host
-    #[arg(long)]
-    fill_memory: bool,
     /// Take the programs from this folder instead of building them
     #[arg(long, value_name = "DIR")]
     release_dir: Option<PathBuf>,
@@ -61,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         return Ok(true);
     }
     let lab = Lab::prepare("compare", &peers::PROGRAMS, arguments.release_dir.as_deref(), arguments.keep)?;
-    let bench = Bench::new(&lab, arguments.quick, arguments.fill_memory, &arguments.tool)?;
+    let bench = Bench::new(&lab, arguments.quick, &arguments.tool)?;
     let mut lines = Vec::new();
     // Of a run that is ended early what it has is shown, too.
     let done = chosen.into_iter().try_for_each(|row| measure(&bench, row, &mut lines, arguments.json.as_deref()));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
+use super::ballast::Ballast;
 use super::peers::Tool;
 use crate::lab::Lab;
 use crate::lab::net::Network;
@@ -140,15 +141,16 @@ pub(super) struct Measured {
 /// Lets `tool` do what `setting` asks for. An error says what went wrong, in a few words.
 pub(super) fn race(lab: &Lab, setting: &Setting, images: &[PathBuf], limit: &Path, tool: &Tool) -> Result<Measured> {
     let (folder, number) = lab.new_folder()?;
+    let ballast = Ballast::fill(&folder, setting.bytes * setting.receivers as u64)?;
     let stage = Stage { lab, setting, net: setting.network(number)?, folder, images, limit };
-    let measured = (tool.party)(&stage).and_then(|party| run(&stage, party));
+    let measured = (tool.party)(&stage).and_then(|party| run(&stage, party, ballast));
     if !lab.keep {
         let _ = std::fs::remove_dir_all(&stage.folder);
     }
     measured
 }
 
-fn run(stage: &Stage<'_>, mut party: Party) -> Result<Measured> {
+fn run(stage: &Stage<'_>, mut party: Party, mut ballast: Ballast) -> Result<Measured> {
     let start = |name: &str, commands: &mut [Command]| -> Result<Vec<Running>> {
         let numbered = commands.iter_mut().enumerate();
         numbered.map(|(i, command)| Running::start(&format!("{name}-{i}"), command, &stage.folder)).collect()
@@ -160,6 +162,7 @@ fn run(stage: &Stage<'_>, mut party: Party) -> Result<Measured> {
     }
     interrupt::sleep(READY)?;
     let before = stage.net.counters()?;
+    ballast.yield_to_others()?;
     let started = Instant::now();
     match party.lead {
         Lead::Server => receivers = start("receiver", &mut party.receivers)?,

@@ -57,11 +57,13 @@ impl Network {
     fn make(&self) -> Result<()> {
         let switch = self.switch();
         run("ip", ["netns", "add", &switch])?;
-        // Without a querier a snooping switch forgets its members; answers within 1 s (these
-        // times count in hundredths) let it learn a port at once.
-        let bridge = "link add br0 type bridge mcast_snooping 1 mcast_querier 1 \
-                      mcast_query_response_interval 100 mcast_startup_query_interval 100";
+        // Without a querier a snooping switch forgets its members. It floods until one response interval
+        // has passed since it became the querier, and hosts that hear the reports of others then keep their
+        // own to themselves: so the interval comes first, and is short (times count in hundredths).
+        let bridge = "link add br0 type bridge mcast_snooping 1 \
+                      mcast_query_response_interval 10 mcast_startup_query_interval 100";
         self.ip(&switch, bridge)?;
+        self.ip(&switch, "link set br0 type bridge mcast_querier 1")?;
         self.ip(&switch, "link set br0 up")?;
         self.add_host(&self.sender(), "s", SENDER)?;
         (0..self.receivers).try_for_each(|i| self.add_host(&self.receiver(i), &port(i), &self.receiver_address(i)))

@@ -30,11 +30,9 @@ pub(crate) struct LossGroup {
 /// Reads `5%` as 0.05.
 pub(crate) fn share(text: &str) -> Result<f64, String> {
     const HELP: &str = "write a part of 100 and %, for example 5%";
-    let (number, unit) = split(text);
-    let Ok(percent) = number.parse::<f64>() else { return Err(format!("{text:?} is no share\n  {HELP}")) };
-    match (0.0..=100.0).contains(&percent) {
-        true if unit == "%" => Ok(percent / 100.0),
-        true => Err(format!("share {text} has no %\n  {HELP}")),
+    let share = percentage("share", text, HELP)?;
+    match (0.0..=1.0).contains(&share) {
+        true => Ok(share),
         false => Err(format!("share {text} lies outside of 0% to 100%\n  {HELP}")),
     }
 }
@@ -60,12 +58,7 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
 /// Reads `1%` as 0.01.
 pub(crate) fn loss(text: &str) -> Result<f64, String> {
     const HELP: &str = "write what a client loses of 100 datagrams and %, for example 0.5%";
-    let (number, unit) = split(text);
-    let Ok(percent) = number.parse::<f64>() else { return Err(format!("{text:?} is no loss\n  {HELP}")) };
-    if unit != "%" {
-        return Err(format!("loss {text} has no %\n  {HELP}"));
-    }
-    let loss = percent / 100.0;
+    let loss = percentage("loss", text, HELP)?;
     match (0.0..=LOSS_LIMIT).contains(&loss) {
         true => Ok(loss),
         false => Err(format!(
@@ -85,6 +78,16 @@ pub(crate) fn loss_group(text: &str) -> Result<LossGroup, String> {
         Ok(0) | Err(_) => Err(format!("{clients:?} is no number of clients, it must be at least 1\n  {help}")),
         Ok(clients) => Ok(LossGroup { clients, loss: loss(share)? }),
     }
+}
+
+/// Reads a number and % as a hundredth of it; `what` it is and what would `help` are for the error.
+fn percentage(what: &str, text: &str, help: &str) -> Result<f64, String> {
+    let (number, unit) = split(text);
+    let Ok(percent) = number.parse::<f64>() else { return Err(format!("{text:?} is no {what}\n  {help}")) };
+    if unit != "%" {
+        return Err(format!("{what} {text} has no %\n  {help}"));
+    }
+    Ok(percent / 100.0)
 }
 
 /// The number in front, and what stands behind it.

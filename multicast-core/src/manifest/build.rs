@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use super::{Hash, Manifest};
+use super::{HASH_PIECE, Hash, Manifest};
 use crate::image::{Delivery, ImageError};
 use crate::layout::{BlockSource, BlockSpan, FileEntry, Layout};
 use crate::types::BlockIndex;
@@ -82,10 +82,6 @@ fn threads_for(asked: usize, blocks: u32) -> usize {
     threads.clamp(1, blocks.max(1) as usize)
 }
 
-/// Bytes read and hashed at a time: what was read is still in the core's own cache when it is hashed.
-/// A power of two, which BLAKE3 hashes without a rest.
-const PIECE: usize = 128 << 10;
-
 struct Job<'a, P> {
     image: &'a Delivery,
     layout: &'a Layout,
@@ -101,7 +97,7 @@ struct Job<'a, P> {
 impl<P: Fn(u64) + Sync> Job<'_, P> {
     /// Takes block after block until none is left; what it hashed, by stream block.
     fn work(&self) -> Result<Vec<(u32, Hash)>, ImageError> {
-        let mut buf = vec![0; PIECE];
+        let mut buf = vec![0; HASH_PIECE];
         let mut hashed = Vec::new();
         while !self.stop.load(Ordering::Relaxed) && !self.cancel.load(Ordering::Relaxed) {
             let block = self.next.fetch_add(1, Ordering::Relaxed);

@@ -48,6 +48,10 @@ pub struct Manifest {
     pub hashes: Vec<Hash>,
 }
 
+/// Bytes read or written, and hashed, at a time: the second one to look at them finds them in the core's
+/// own cache. A power of two, which BLAKE3 hashes without a rest.
+pub(crate) const HASH_PIECE: usize = 128 << 10;
+
 /// A BLAKE3 hash.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hash(pub [u8; HASH_LEN]);

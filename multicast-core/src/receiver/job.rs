@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::blocks::Strays;
 use crate::codec::{CodeShape, CodecError, ErasureCodec};
 use crate::layout::{BlockSource, BlockSpan, Geometry};
+use crate::manifest::HASH_PIECE;
 use crate::store::{Store, StoreError};
 use crate::types::BlockIndex;
 
@@ -56,9 +57,6 @@ pub enum JobDone {
     /// The store failed.
     Failed(StoreError),
 }
-
-/// Bytes hashed and written at a time. A power of two, which BLAKE3 hashes without a rest.
-const PIECE: usize = 128 << 10;
 
 /// Does jobs; keeps the coder and a block's buffer between them.
 pub struct JobRunner {
@@ -132,7 +130,7 @@ impl JobRunner {
 fn hash_and_write(span: &BlockSpan, bytes: &[u8], store: &dyn Store) -> Result<blake3::Hash, StoreError> {
     let mut hasher = blake3::Hasher::new();
     let mut offset = span.offset;
-    for piece in bytes.chunks(PIECE) {
+    for piece in bytes.chunks(HASH_PIECE) {
         hasher.update(piece);
         store.write(file_of(span), offset, &[IoSlice::new(piece)])?;
         offset += piece.len() as u64;

@@ -44,8 +44,7 @@ impl Sender {
             }
         }
         let known = self.roster.find(join.client);
-        let is_known = |state: ClientState| state.is_active() || state == ClientState::Moved;
-        let returns = known.is_some_and(|slot| is_known(self.roster.get(slot).state));
+        let returns = known.is_some_and(|slot| self.roster.get(slot).state.takes_part());
         let served = self.roster.active() + self.elsewhere.0;
         if !returns && self.config.max_clients.is_some_and(|max| served >= max) {
             return self.refuse_full(from, join);
@@ -240,8 +239,7 @@ impl Sender {
     }
 
     pub(super) fn handle_leave(&mut self, now: Instant, leave: &Leave<'_>) {
-        let is_here = |state: ClientState| state.is_active() || state == ClientState::Moved;
-        let Some(slot) = self.roster.find(leave.client).filter(|&slot| is_here(self.roster.get(slot).state)) else {
+        let Some(slot) = self.roster.find(leave.client).filter(|&slot| self.roster.get(slot).state.takes_part()) else {
             self.counters.unexpected += 1;
             return;
         };

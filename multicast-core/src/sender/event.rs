@@ -210,6 +210,11 @@ impl ClientState {
     pub fn is_active(self) -> bool {
         matches!(self, Self::Joined | Self::Receiving | Self::Silent)
     }
+
+    /// It takes part, be it by this stream or by another one of the session.
+    pub(super) fn takes_part(self) -> bool {
+        self.is_active() || self == Self::Moved
+    }
 }
 
 /// One client, as the session knows it.

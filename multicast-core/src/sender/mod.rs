@@ -273,8 +273,10 @@ impl Sender {
         text: &str,
     ) -> Option<String> {
         // One on its way to another stream is in none: it can only be removed.
-        let is_here =
-            |known: ClientState| known.is_active() || known == ClientState::Moved && state == ClientState::Removed;
+        let is_here = |known: ClientState| match state {
+            ClientState::Removed => known.takes_part(),
+            _ => known.is_active(),
+        };
         let slot = self.roster.find(client).filter(|&slot| is_here(self.roster.get(slot).state))?;
         self.release(slot, reason, text);
         self.depart(now, slot, state);

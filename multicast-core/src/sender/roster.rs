@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::event::{ClientSnapshot, ClientState, Rung};
 use crate::bitmap::Bitmap;
+use crate::pace::Rate;
 use crate::types::{ClientId, Instant, Sequence, Slot};
 use crate::wire::Report;
 
@@ -74,6 +75,11 @@ impl LinkMeter {
             self.window.1 += lost as u64;
         }
         self.base = Some((now, as_of, received));
+    }
+
+    /// What reaches it on the wire, where a symbol's datagram takes `cost` bytes.
+    pub(super) fn taken(&self, cost: u32) -> Rate {
+        Rate::from_bits((self.symbols_per_second * f64::from(cost) * 8.0) as u64)
     }
 
     /// Symbols that it has received, modulo 2³², as last told.

@@ -126,8 +126,7 @@ impl Tempo {
         let receiving = roster.iter().filter(|client| client.state == ClientState::Receiving);
         self.progress.extend(receiving.filter_map(|client| {
             let lag = client.lag(now, FRESH)?;
-            let taken = Rate::from_bits((client.link.symbols_per_second * f64::from(cost) * 8.0) as u64);
-            Some(Progress { lag, taken, loss: client.link.loss })
+            Some(Progress { lag, taken: client.link.taken(cost), loss: client.link.loss })
         }));
         follower.next_limit(&mut self.progress, sent);
     }

@@ -5,7 +5,7 @@
 
 mod policy;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ pub use policy::{LadderConfig, WEAK_TIME};
 
 use self::policy::{Policy, Seen, Step};
 use super::event::{ClientSnapshot, ClientState, Rung, SenderCounters, SenderEvent, StreamSnapshot};
+use super::roster::Roster;
 use super::{Sender, SenderConfig, SessionSnapshot, StartPolicy, Transmit};
 use crate::pace::{AdaptConfig, Rate, level};
 use crate::types::{ClientId, Instant, SessionId};
@@ -56,8 +57,6 @@ pub struct Ladder {
     moves: VecDeque<Move>,
     wishes: VecDeque<StreamWish>,
     events: VecDeque<SenderEvent>,
-    /// When clients that have changed over joined the session.
-    joined: HashMap<ClientId, Instant>,
     judge_due: Instant,
     share_due: Instant,
     /// What other sessions leave to this one.
@@ -107,7 +106,6 @@ impl Ladder {
             moves: VecDeque::new(),
             wishes: VecDeque::new(),
             events: VecDeque::new(),
-            joined: HashMap::new(),
             judge_due: now,
             share_due: now,
             share: Rate::MAX,
@@ -195,7 +193,11 @@ impl Ladder {
 
     /// A deadline of [`poll_timeout`](Self::poll_timeout) has come.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.for_each_due(now, |stream| stream.handle_timeout(now));
+        for stream in self.streams() {
+            if stream.poll_timeout(now).is_some_and(|due| due <= now) {
+                stream.handle_timeout(now);
+            }
+        }
         if now >= self.judge_due {
             self.judge_due = now + JUDGE_INTERVAL;
             self.judge(now);
@@ -250,7 +252,7 @@ impl Ladder {
         }
         for side in &mut self.sides {
             while let Some(event) = side.sender.poll_event() {
-                self.events.extend(side.told(event, &self.joined));
+                self.events.extend(side.told(event, &self.main.roster));
             }
         }
         self.events.pop_front()
@@ -329,9 +331,10 @@ impl Ladder {
             picture.streams.push(StreamSnapshot { rung, to, rate, clients, remaining });
             for client in side.sender.roster.iter() {
                 // What a further stream says of a client stands where the main one says that it has gone.
-                let known = self.main.roster.find(client.id).map(|slot| &mut picture.clients[slot.0 as usize]);
-                if let Some(known) = known.filter(|known| known.state == ClientState::Moved) {
-                    let joined = self.joined.get(&client.id).copied().unwrap_or(client.joined);
+                let Some(slot) = self.main.roster.find(client.id) else { continue };
+                let known = &mut picture.clients[slot.0 as usize];
+                if known.state == ClientState::Moved {
+                    let joined = self.main.roster.get(slot).joined;
                     let seconds = (client.ended.unwrap_or(now) - joined).as_secs_f64();
                     *known = ClientSnapshot { rung: side.rung, seconds, ..client.snapshot(now) };
                 }
@@ -342,14 +345,6 @@ impl Ladder {
 
     fn streams(&mut self) -> impl Iterator<Item = &mut Sender> {
         std::iter::once(&mut self.main).chain(self.sides.iter_mut().map(|side| &mut side.sender))
-    }
-
-    fn for_each_due(&mut self, now: Instant, mut act: impl FnMut(&mut Sender)) {
-        for stream in self.streams() {
-            if stream.poll_timeout(now).is_some_and(|due| due <= now) {
-                act(stream);
-            }
-        }
     }
 
     /// Which of the further streams a datagram is for.
@@ -454,7 +449,6 @@ impl Ladder {
 
     fn change_over(&mut self, now: Instant, moved: &Move, side: usize) {
         let Move { client, to, why, .. } = moved;
-        let joined = self.main.roster.find(*client).map(|slot| self.main.roster.get(slot).joined);
         let text = match to {
             Rung::Slower => format!("goes on with a slower stream: {why}"),
             _ => format!("goes on by unicast: {why}"),
@@ -468,7 +462,6 @@ impl Ladder {
         }
         self.sides[side].clients.push(*client);
         self.sides[side].opened = now;
-        self.joined.entry(*client).or_insert(joined.unwrap_or(now));
         self.events.push_back(SenderEvent::ClientMoved { client: *client, host, to: *to, text: why.clone() });
     }
 
@@ -490,14 +483,14 @@ impl Ladder {
         }
         for side in self.sides.extract_if(.., |side| side.sender.is_finished()) {
             self.past = self.past.plus(&side.sender.counters);
-            let told = side.sender.events.iter().filter_map(|event| side.told(event.clone(), &self.joined));
+            let told = side.sender.events.iter().filter_map(|event| side.told(event.clone(), &self.main.roster));
             self.events.extend(told);
             self.main.adopt(now, &side.clients, &side.sender.roster, side.rung);
             self.wishes.push_back(StreamWish::Close(side.sender.config.session));
             self.events.push_back(SenderEvent::StreamClosed { rung: side.rung, to: side.to });
         }
         if had_sides && self.sides.is_empty() {
-            self.main.set_share(now, Some(self.share));
+            self.divide(now);
         }
         let active = self.sides.iter().map(|side| side.active(now, silence)).sum();
         let counted = self.sides.iter().map(|side| side.sender.roster.ready() + side.sender.roster.complete()).sum();
@@ -549,13 +542,14 @@ impl Side {
         self.active(now, silence) == 0
     }
 
-    /// What of its events is the session's, as that has it.
-    fn told(&self, event: SenderEvent, joined: &HashMap<ClientId, Instant>) -> Option<SenderEvent> {
+    /// What of its events is the session's: clients joined when `main` has it.
+    fn told(&self, event: SenderEvent, main: &Roster) -> Option<SenderEvent> {
         use SenderEvent as E;
         Some(match event {
             E::ClientComplete { client, host, seconds } => {
                 let ended = self.sender.roster.find(client).and_then(|slot| self.sender.roster.get(slot).ended);
-                let since = ended.zip(joined.get(&client)).map(|(ended, joined)| (ended - *joined).as_secs_f64());
+                let joined = main.find(client).map(|slot| main.get(slot).joined);
+                let since = ended.zip(joined).map(|(ended, joined)| (ended - joined).as_secs_f64());
                 E::ClientComplete { client, host, seconds: since.unwrap_or(seconds) }
             }
             E::ClientLeft { .. } | E::ClientGivenUp { .. } | E::ClientRefused { .. } | E::ClientRemoved { .. } => event,
@@ -576,10 +570,7 @@ fn see(now: Instant, rung: Rung, sender: &Sender, allowed: Rate, seen: &mut Vec<
         joined: client.joined,
         silent: now - client.heard,
         loss: client.link.loss,
-        taken:
-            (client.link.symbols_per_second > 0.0).then(|| {
-                Rate::from_bits((client.link.symbols_per_second * f64::from(sender.symbol_cost()) * 8.0) as u64)
-            }),
+        taken: (client.link.symbols_per_second > 0.0).then(|| client.link.taken(sender.symbol_cost())),
         sent,
         received: client.link.received(),
         verified: client.verified,

@@ -131,7 +131,6 @@ impl Policy {
         let here: HashSet<_> = clients.iter().map(|seen| seen.client).collect();
         self.watches.retain(|client, _| here.contains(client));
         self.forgone.retain(|_, until| *until > now);
-        let slower_stream = self.config.slower_stream && !self.forgone.contains_key(&Rung::Slower);
         let keep_up = |seen: &Seen| seen.state == ClientState::Receiving && seen.loss <= self.config.slow_loss;
         let somebody_follows = complete > 0 || clients.iter().any(keep_up);
         let mut steps = Vec::new();
@@ -140,13 +139,13 @@ impl Policy {
             watch.look(now, seen, &self.config, somebody_follows);
             if let Some(why) = watch.in_vain(now, seen, &self.config, self.image_symbols) {
                 steps.push(Step::Evict { client: seen.client, why });
-            } else if watch.slow && slower_stream && seen.rung == Rung::Main && seen.is_worth_it() {
-                let why = slow(seen);
-                steps.push(Step::Move { client: seen.client, to: Rung::Slower, taken: seen.taken, why });
             }
         }
         if !self.forgone.contains_key(&Rung::Unicast) {
             self.unicast(now, clients, coming, rate, &mut steps);
+        }
+        if self.config.slower_stream && !self.forgone.contains_key(&Rung::Slower) {
+            self.slower(clients, &mut steps);
         }
         steps
     }
@@ -169,25 +168,33 @@ impl Policy {
             steps.push(Step::Move { client: seen.client, to: Rung::Unicast, taken: None, why });
             room -= 1;
         }
-        let slow = |seen: &&Seen| self.watches.get(&seen.client).is_some_and(|watch| watch.slow);
         let left: Vec<_> = clients.iter().filter(|seen| seen.rung != Rung::Unicast && !deaf(seen)).collect();
         // A stream each only as long as it is not at each other's expense.
         let together: u64 = clients.iter().filter_map(|seen| seen.taken).map(Rate::bits).sum();
-        if left.len() > room || together > rate.bits() || !left.iter().all(slow) {
+        if left.len() > room || together > rate.bits() || !left.iter().all(|seen| self.is_slow(seen)) {
             return;
         }
         for seen in left.iter().filter(|seen| seen.taken.is_some() && seen.is_worth_it()) {
-            let already = steps.iter().position(|step| step.client() == seen.client);
-            if let Some(at) = already {
-                // The slower stream would serve it, and nobody else.
-                if matches!(steps[at], Step::Evict { .. }) {
-                    continue;
-                }
-                steps.remove(at);
+            if steps.iter().any(|step| step.client() == seen.client) {
+                continue;
             }
             let why = format!("all others are done, and it takes in {}", taken_in(seen));
             steps.push(Step::Move { client: seen.client, to: Rung::Unicast, taken: seen.taken, why });
         }
+    }
+
+    /// Adds who is to go on with the slower stream, of those who stay with the main one so far.
+    fn slower(&self, clients: &[Seen], steps: &mut Vec<Step>) {
+        for seen in clients.iter().filter(|seen| self.is_slow(seen) && seen.rung == Rung::Main && seen.is_worth_it()) {
+            if steps.iter().all(|step| step.client() != seen.client) {
+                let why = slow(seen);
+                steps.push(Step::Move { client: seen.client, to: Rung::Slower, taken: seen.taken, why });
+            }
+        }
+    }
+
+    fn is_slow(&self, seen: &Seen) -> bool {
+        self.watches.get(&seen.client).is_some_and(|watch| watch.slow)
     }
 }
 

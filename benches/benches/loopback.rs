@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use multicast_core::address::{AddressPool, DEFAULT_PORTS};
 use multicast_core::engine::{Client, ClientConfig, Engine, EngineConfig, SessionConfig};
 use multicast_core::image::Delivery;
 use multicast_core::layout::{DEFAULT_SYMBOL_SIZE, Geometry, Layout};
@@ -50,12 +49,9 @@ fn loopback(c: &mut Criterion) {
     let layout = Layout::new(geometry, delivery.file_entries()).expect("a sound geometry");
     let manifest = manifest::build(&delivery, &layout, 0, |_| {}, &Default::default()).expect("readable");
     let engine = Engine::start(EngineConfig {
-        interface: net::choose(Some("lo")).expect("every host has loopback"),
         control_port: 0,
-        addresses: AddressPool::parse("auto", 1).expect("the default pool"),
-        ports: DEFAULT_PORTS,
-        total_rate: None,
-        seed: u64::from(std::process::id()),
+        ..EngineConfig::new(net::choose(Some("lo")).expect("every host has loopback"), u64::from(std::process::id()))
+            .expect("the default pool")
     })
     .expect("a free port");
 

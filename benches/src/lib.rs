@@ -87,7 +87,7 @@ pub fn session(size: u64, clients: u32) -> Sender {
         layout: layout(size),
         manifest_root: [0; 32],
         priority: Vec::new(),
-        start: StartPolicy { clients: Some(clients), wait: None, on_command: false },
+        start: StartPolicy { clients: Some(clients), ..StartPolicy::default() },
         max_clients: None,
         silence: Duration::from_secs(10),
         keep_open: true,

@@ -96,7 +96,7 @@ impl Failure {
 }
 
 /// The error and its causes, which some errors tell themselves, in one line.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

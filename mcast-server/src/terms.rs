@@ -76,6 +76,8 @@ impl Terms {
             addresses: self.addresses.clone(),
             ports: self.ports,
             total_rate: self.total_rate,
+            only_lent: false,
+            doorkeeper: None,
             seed: seed(),
         }
     }
@@ -93,6 +95,7 @@ impl Terms {
             start: StartPolicy {
                 clients: arguments.min_clients,
                 wait: arguments.max_wait,
+                after: None,
                 on_command: arguments.start_on_command,
             },
             max_clients: arguments.max_clients,

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use multicast_core::address::{AddressPool, DEFAULT_PORTS};
 use multicast_core::engine::{Client, ClientConfig, Engine, EngineConfig, Session, SessionConfig};
 use multicast_core::image::Delivery;
 use multicast_core::layout::{DEFAULT_SYMBOL_SIZE, Geometry, Layout};
@@ -32,14 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // An engine is a control socket and whatever sessions are started on it; it lives as long as they do.
     let seed = u64::from(std::process::id());
-    let engine = Engine::start(EngineConfig {
-        interface: net::choose(Some("lo"))?,
-        control_port: 0,
-        addresses: AddressPool::parse("auto", seed)?,
-        ports: DEFAULT_PORTS,
-        total_rate: None,
-        seed,
-    })?;
+    let engine = Engine::start(EngineConfig { control_port: 0, ..EngineConfig::new(net::choose(Some("lo"))?, seed)? })?;
     let session = serve(&engine, &image)?;
     let client = Client::start(ClientConfig {
         server: engine.control_address(),

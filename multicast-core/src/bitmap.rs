@@ -188,6 +188,34 @@ impl Bitmap {
         std::iter::successors(self.next_one(0), |&last| self.next_one(last + 1))
     }
 
+    /// Ones within `range`, as far as there are such bits.
+    pub fn count_ones_in(&self, range: Range<usize>) -> usize {
+        let end = range.end.min(self.len());
+        if range.start >= end {
+            return 0;
+        }
+        let (first, last) = (range.start / WORD, (end - 1) / WORD);
+        let (head, tail) = (u64::MAX << (range.start % WORD), u64::MAX >> (WORD - 1 - (end - 1) % WORD));
+        let masked = |index: usize, word: u64| {
+            let word = if index == first { word & head } else { word };
+            if index == last { word & tail } else { word }
+        };
+        let words = self.words()[first..=last].iter().enumerate();
+        words.map(|(at, &word)| masked(first + at, word).count_ones() as usize).sum()
+    }
+
+    /// Of each of `columns` equal parts what is 1, from 0 for nothing to 255 for all of it; a part that is
+    /// less than a bit shows the bit that it lies in.
+    pub fn shares(&self, columns: usize) -> Vec<u8> {
+        let share = |column: usize| {
+            let start = column * self.len() / columns;
+            let part = start..((column + 1) * self.len() / columns).max(start + 1);
+            // Rounded down: 255 is said only of what is whole.
+            (self.count_ones_in(part.clone()) * 255 / part.len()) as u8
+        };
+        if self.is_empty() { vec![0; columns] } else { (0..columns).map(share).collect() }
+    }
+
     /// Keeps the ones that `other` has too; bits that `other` lacks count as 0.
     pub fn intersect(&mut self, other: &Self) {
         self.combine(other, |mine, theirs| mine & theirs);
@@ -328,7 +356,36 @@ mod tests {
             == bools(map).iter().filter(|&&bit| bit).count()
     }
 
+    #[test]
+    fn a_share_is_whole_only_if_every_bit_is_there() {
+        let mut bitmap = Bitmap::full(1000);
+        assert_eq!(bitmap.shares(3), [255; 3]);
+        bitmap.clear(999);
+        assert_eq!(bitmap.shares(3), [255, 255, 254]);
+        assert_eq!(Bitmap::new(1000).shares(2), [0; 2]);
+        let mut small = Bitmap::new(2);
+        small.set(1);
+        assert_eq!(small.shares(4), [0, 0, 255, 255]);
+        assert_eq!(Bitmap::new(0).shares(2), [0; 2]);
+    }
+
     proptest! {
+        #[test]
+        fn ones_in_a_range_are_counted(ops in proptest::collection::vec(op(), 0..30), len in 0usize..300, a in 0usize..320, b in 0usize..320) {
+            let mut bitmap = Bitmap::new(len);
+            for op in ops {
+                match op {
+                    Op::Set(i) => { bitmap.set(i); }
+                    Op::Clear(i) => { bitmap.clear(i); }
+                    Op::SetRange(r) => { bitmap.set_range(r); }
+                    Op::ClearRange(r) => { bitmap.clear_range(r); }
+                }
+            }
+            let range = a.min(b)..a.max(b);
+            let counted = range.clone().filter(|&i| bitmap.get(i)).count();
+            prop_assert_eq!(bitmap.count_ones_in(range), counted);
+        }
+
         #[test]
         fn it_does_what_a_vector_of_bools_does(len in 0usize..280, ops in prop::collection::vec(op(), 0..40)) {
             let mut map = Bitmap::new(len);

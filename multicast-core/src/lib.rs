@@ -9,7 +9,6 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use multicast_core::address::{AddressPool, DEFAULT_PORTS};
 //! use multicast_core::engine::{Client, ClientConfig, Engine, EngineConfig, SessionConfig};
 //! use multicast_core::image::Delivery;
 //! use multicast_core::layout::{DEFAULT_SYMBOL_SIZE, Geometry, Layout};
@@ -26,14 +25,7 @@
 //! let layout = Layout::new(geometry, delivery.file_entries())?;
 //! let manifest = manifest::build(&delivery, &layout, 0, |_bytes| {}, &Default::default())?;
 //! let seed = u64::from(std::process::id());
-//! let engine = Engine::start(EngineConfig {
-//!     interface: net::choose(Some("lo"))?,
-//!     control_port: 0,
-//!     addresses: AddressPool::parse("auto", seed)?,
-//!     ports: DEFAULT_PORTS,
-//!     total_rate: None,
-//!     seed,
-//! })?;
+//! let engine = Engine::start(EngineConfig { control_port: 0, ..EngineConfig::new(net::choose(Some("lo"))?, seed)? })?;
 //! let session = engine.start_session(SessionConfig::new("image", Profile::Gigabit), delivery, manifest)?;
 //!
 //! // A client, here in the same process.

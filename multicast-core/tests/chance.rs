@@ -74,7 +74,8 @@ fn story() -> impl Strategy<Value = (RoomConfig, Vec<(u64, Blow)>)> {
     );
     (room, blows).prop_map(
         |((seed, symbols, clients, link, feedback_loss, delay, staging, threshold, adaptive), blows)| {
-            let start = StartPolicy { clients: threshold, wait: Some(Duration::from_secs(2)), on_command: false };
+            let start =
+                StartPolicy { clients: threshold, wait: Some(Duration::from_secs(2)), ..StartPolicy::default() };
             let config = RoomConfig {
                 link,
                 feedback_loss,

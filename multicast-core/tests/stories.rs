@@ -279,11 +279,38 @@ fn cause_of_start(room: &Room) -> Option<(StartCause, u32)> {
 #[test]
 fn it_starts_when_the_first_client_has_waited_long_enough() {
     let wait = Duration::from_secs(30);
-    let start = StartPolicy { clients: Some(9), wait: Some(wait), on_command: false };
+    let start = StartPolicy { clients: Some(9), wait: Some(wait), ..StartPolicy::default() };
     let mut room = Room::new(RoomConfig { start, ..lossy_room() });
     room.run_to_end();
     assert_eq!(cause_of_start(&room), Some((StartCause::Wait, 8)));
     assert!(slowest(&room, 0..8) >= wait);
+    assert_identical(&room, SEED, 0..8);
+}
+
+#[test]
+fn it_starts_at_its_hour_with_whoever_is_there() {
+    let hour = Duration::from_secs(300);
+    let start = StartPolicy { clients: Some(9), after: Some(hour), ..StartPolicy::default() };
+    let mut room = Room::new(RoomConfig { start, ..lossy_room() });
+    room.run_to_end();
+    assert_eq!(cause_of_start(&room), Some((StartCause::Clock, 8)));
+    assert!(slowest(&room, 0..8) >= hour);
+    assert_identical(&room, SEED, 0..8);
+}
+
+#[test]
+fn its_picture_shows_what_each_client_holds_and_it_closes_only_when_nobody_is_served() {
+    let mut room = Room::new(RoomConfig { keep_open: true, ..lossy_room() });
+    let covered = |room: &mut Room| room.command(|ladder, _| ladder.coverage(4)).unwrap();
+    room.run_until(|room| room.session().is_some_and(|session| session.clients.iter().all(|c| c.verified > 4)));
+    let half = covered(&mut room);
+    assert!(half.len() == 8 && half.iter().all(|client| client.columns != [0; 4] && client.columns != [255; 4]));
+    assert_eq!(room.command(Ladder::close), Some(false), "eight clients are being served");
+    room.run_until(|room| room.session().is_some_and(|session| session.state == SessionState::Idle));
+    assert!(covered(&mut room).iter().all(|client| client.columns == [255; 4]));
+    assert_eq!(room.command(Ladder::close), Some(true));
+    room.run_to_end();
+    assert!(room.events().iter().any(|(_, event)| *event == SenderEvent::Ended { cause: EndCause::Finished }));
     assert_identical(&room, SEED, 0..8);
 }
 

@@ -12,7 +12,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
-use multicast_core::address::{AddressPool, DEFAULT_PORTS};
 use multicast_core::engine::{Engine, EngineConfig, Session, SessionConfig};
 use multicast_core::image::Delivery;
 use multicast_core::layout::{DEFAULT_SYMBOL_SIZE, Geometry, Layout};
@@ -41,12 +40,8 @@ impl Room {
         // Of its own, so that the rooms of tests that run at the same time stay apart.
         let seed = RandomState::new().build_hasher().finish();
         let engine = Engine::start(EngineConfig {
-            interface: net::choose(Some("lo")).unwrap(),
             control_port: 0,
-            addresses: AddressPool::parse("auto", seed).unwrap(),
-            ports: DEFAULT_PORTS,
-            total_rate: None,
-            seed,
+            ..EngineConfig::new(net::choose(Some("lo")).unwrap(), seed).unwrap()
         });
         Self { folder, image, engine: engine.unwrap() }
     }

@@ -54,6 +54,7 @@ impl Narrator {
                 let why = match cause {
                     StartCause::Clients => "as many as asked for are there",
                     StartCause::Wait => "the first one has waited long enough",
+                    StartCause::Clock => "its hour has come",
                     StartCause::Command => "by command",
                 };
                 format!("started with {}: {why}", text::count(*clients as usize, "client"))

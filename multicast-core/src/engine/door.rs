@@ -8,6 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender as Channel;
 
 use super::clock::Clock;
+use super::doorkeeper::{Ask, Doorkeeper, Verdict};
 use super::session::{Inbound, pass_on};
 use crate::net::{ControlSocket, Waker, wait};
 use crate::sender::SenderEvent;
@@ -76,6 +77,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) struct FrontDoor {
     pub(super) socket: Arc<ControlSocket>,
     pub(super) door: Arc<Mutex<Door>>,
+    pub(super) keeper: Option<Arc<dyn Doorkeeper>>,
     pub(super) events: Channel<SenderEvent>,
     pub(super) waker: Waker,
     pub(super) clock: Clock,
@@ -114,7 +116,21 @@ impl FrontDoor {
     }
 
     fn join(&self, from: SocketAddr, join: &Join<'_>, datagram: &[u8]) {
+        let &Join { client, image, host, credential } = join;
+        let ask = Ask { client, host, image, address: from, credential };
+        // Before the lock, which the keeper may need for what it begins.
+        let verdict = self.keeper.as_ref().map_or(Verdict::Admit, |keeper| keeper.judge(&ask));
         let mut door = lock(&self.door);
+        match verdict {
+            Verdict::Admit => {}
+            Verdict::Prepare if door.sessions.values().any(|(name, _)| name == image) => {}
+            Verdict::Prepare if door.preparing.iter().any(|name| name == image) => {}
+            Verdict::Prepare => door.preparing.push(image.to_owned()),
+            Verdict::Refuse { reason, retry, text } => {
+                let retry_ms = u32::try_from(retry.as_millis()).unwrap_or(u32::MAX);
+                return self.refuse(from, client, host, reason, retry_ms, &text);
+            }
+        }
         let mut matching = door.sessions.values().filter(|(name, _)| join.image.is_empty() || name == join.image);
         let (first, second) = (matching.next(), matching.next());
         let names = || door.sessions.values().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");

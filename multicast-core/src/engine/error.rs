@@ -36,6 +36,12 @@ pub enum EngineError {
         /// Bytes of a datagram that it carries.
         limit: usize,
     },
+    /// It takes groups only from what it was lent, and that is in use.
+    #[error("no group address is left for another stream: all {in_use} that were lent are in use")]
+    NothingLent {
+        /// Groups in use.
+        in_use: usize,
+    },
     /// Another session of this engine has an image of this name.
     #[error("an image named {name:?} is being served already")]
     NameTaken {

@@ -7,6 +7,7 @@
 mod client;
 mod clock;
 mod door;
+mod doorkeeper;
 mod error;
 mod gather;
 mod outlets;
@@ -19,6 +20,8 @@ mod share;
 
 pub use client::{Client, ClientConfig, ClientEvent, ClientSummary};
 pub use clock::Clock;
+pub use doorkeeper::{Ask, Doorkeeper, Verdict};
 pub use error::{ClientError, EngineError, SessionError};
+pub use places::Lent;
 pub use server::{DEFAULT_CONTROL_PORT, Engine, EngineConfig};
 pub use session::{Session, SessionConfig, SessionSummary};

@@ -8,7 +8,7 @@ use crossbeam_channel::Sender as Channel;
 use super::door::{Door, lock};
 use super::error::EngineError;
 use super::session::Inbound;
-use crate::address::{AddressPool, PortRange, find_free_port};
+use crate::address::{AddressPool, PortRange, check_group, find_free_port};
 use crate::net::Interface;
 use crate::types::{Instant, SessionId};
 
@@ -23,13 +23,33 @@ pub(super) struct Places {
 struct Allocation {
     addresses: AddressPool,
     ports: PortRange,
+    only_lent: bool,
+    lent: Lent,
+    /// What is no longer lent but still in use.
+    recalled: Vec<SocketAddr>,
     rng: fastrand::Rng,
 }
 
+/// Groups and ports that an engine was lent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lent {
+    /// No stream uses these.
+    pub free: Vec<SocketAddr>,
+    /// Streams use these.
+    pub in_use: Vec<SocketAddr>,
+}
+
 impl Places {
-    pub(super) fn new(interface: Interface, addresses: AddressPool, ports: PortRange, seed: u64) -> Self {
+    pub(super) fn new(
+        interface: Interface,
+        addresses: AddressPool,
+        ports: PortRange,
+        only_lent: bool,
+        seed: u64,
+    ) -> Self {
         let rng = fastrand::Rng::with_seed(seed);
-        let allocation = Arc::new(Mutex::new(Allocation { addresses, ports, rng }));
+        let (lent, recalled) = (Lent::default(), Vec::new());
+        let allocation = Arc::new(Mutex::new(Allocation { addresses, ports, only_lent, lent, recalled, rng }));
         Self { interface, door: Arc::default(), allocation }
     }
 
@@ -38,9 +58,19 @@ impl Places {
         SessionId(lock(&self.allocation).rng.u32(1..))
     }
 
-    /// A group and a port, to be given back by [`free`](Self::free): `group`, or one of the pool.
+    /// A group and a port, to be given back by [`free`](Self::free): `group`, or one that was lent or is
+    /// in the pool.
     pub(super) fn take(&self, group: Option<IpAddr>) -> Result<SocketAddr, EngineError> {
         let mut allocation = lock(&self.allocation);
+        if group.is_none()
+            && let Some(place) = allocation.lent.free.pop()
+        {
+            allocation.lent.in_use.push(place);
+            return Ok(place);
+        }
+        if allocation.only_lent {
+            return Err(EngineError::NothingLent { in_use: allocation.lent.in_use.len() });
+        }
         let group = match group {
             Some(group) => {
                 allocation.addresses.reserve(group)?;
@@ -61,7 +91,46 @@ impl Places {
 
     /// Gives a group back.
     pub(super) fn free(&self, to: SocketAddr) {
-        lock(&self.allocation).addresses.free(to.ip());
+        let mut allocation = lock(&self.allocation);
+        let Allocation { lent, recalled, addresses, .. } = &mut *allocation;
+        if let Some(at) = lent.in_use.iter().position(|place| *place == to) {
+            lent.in_use.swap_remove(at);
+            // The one that rested longest is taken next: its old members have left it.
+            lent.free.insert(0, to);
+        } else if let Some(at) = recalled.iter().position(|place| *place == to) {
+            recalled.swap_remove(at);
+        } else {
+            addresses.free(to.ip());
+        }
+    }
+
+    /// See [`Engine::lend`](super::Engine::lend).
+    pub(super) fn lend(&self, place: SocketAddr) -> Result<(), EngineError> {
+        check_group(place.ip())?;
+        let place = self.interface.socket_address(place.ip(), place.port());
+        let mut allocation = lock(&self.allocation);
+        let Allocation { lent, recalled, .. } = &mut *allocation;
+        if let Some(at) = recalled.iter().position(|other| *other == place) {
+            lent.in_use.push(recalled.swap_remove(at));
+        } else if !lent.free.contains(&place) && !lent.in_use.contains(&place) {
+            lent.free.insert(0, place);
+        }
+        Ok(())
+    }
+
+    /// See [`Engine::recall`](super::Engine::recall).
+    pub(super) fn recall(&self, place: SocketAddr) -> bool {
+        let place = self.interface.socket_address(place.ip(), place.port());
+        let mut allocation = lock(&self.allocation);
+        let Allocation { lent, recalled, .. } = &mut *allocation;
+        lent.free.retain(|other| *other != place);
+        let used = lent.in_use.iter().position(|other| *other == place);
+        recalled.extend(used.map(|at| lent.in_use.swap_remove(at)));
+        used.is_none()
+    }
+
+    pub(super) fn lent(&self) -> Lent {
+        lock(&self.allocation).lent.clone()
     }
 
     /// Lets clients that ask for `name` reach a session.

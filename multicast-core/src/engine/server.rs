@@ -8,12 +8,13 @@ use crossbeam_channel::{Receiver, unbounded};
 
 use super::clock::Clock;
 use super::door::{FrontDoor, lock};
+use super::doorkeeper::Doorkeeper;
 use super::error::EngineError;
-use super::places::Places;
+use super::places::{Lent, Places};
 use super::session::{Inbound, Session, SessionConfig};
 use super::session_thread::SessionThread;
 use super::share::TotalRate;
-use crate::address::{AddressPool, PortRange};
+use crate::address::{AUTO_RANGE, AddressPool, DEFAULT_PORTS, PortRange};
 use crate::image::Delivery;
 use crate::manifest::Manifest;
 use crate::net::{ControlSocket, Interface, Waker};
@@ -28,7 +29,6 @@ pub const DEFAULT_CONTROL_PORT: u16 = 62_999;
 const CONTROL_BUFFER: usize = 4 << 20;
 
 /// Where an engine serves.
-#[derive(Debug)]
 pub struct EngineConfig {
     /// The interface of all sessions.
     pub interface: Interface,
@@ -41,8 +41,29 @@ pub struct EngineConfig {
     /// Bits per second on the wire of all sessions together: each gets what it wants, or as much as
     /// any other.
     pub total_rate: Option<Rate>,
+    /// Sessions take their groups and ports from what is [`lent`](Engine::lend) alone, and none of
+    /// `addresses` and `ports`.
+    pub only_lent: bool,
+    /// Who decides about joins; without one everybody is sent on to the session of the image.
+    pub doorkeeper: Option<Arc<dyn Doorkeeper>>,
     /// For session numbers and the choice of ports.
     pub seed: u64,
+}
+
+impl EngineConfig {
+    /// Serves on `interface`, with groups and ports as everybody takes them who says nothing else.
+    pub fn new(interface: Interface, seed: u64) -> Result<Self, EngineError> {
+        Ok(Self {
+            interface,
+            control_port: DEFAULT_CONTROL_PORT,
+            addresses: AddressPool::parse(AUTO_RANGE, seed)?,
+            ports: DEFAULT_PORTS,
+            total_rate: None,
+            only_lent: false,
+            doorkeeper: None,
+            seed,
+        })
+    }
 }
 
 /// A server of images; dropping it ends its sessions.
@@ -68,12 +89,13 @@ impl Engine {
         let socket = Arc::new(ControlSocket::bind(SocketAddr::new(any, config.control_port), CONTROL_BUFFER)?);
         let system = |source| EngineError::System { what: "a waker", source };
         let waker = Waker::new().map_err(system)?;
-        let places = Places::new(config.interface, config.addresses, config.ports, config.seed);
+        let places = Places::new(config.interface, config.addresses, config.ports, config.only_lent, config.seed);
         let (events_in, events) = unbounded();
         let clock = Clock::start();
         let front = FrontDoor {
             socket: socket.clone(),
             door: places.door.clone(),
+            keeper: config.doorkeeper,
             events: events_in,
             waker: waker.clone(),
             clock,
@@ -113,6 +135,22 @@ impl Engine {
         let mut door = lock(&self.places.door);
         door.preparing.retain(|other| other != name);
         door.early.retain(|_, early| early.image != name);
+    }
+
+    /// Lends it a group and a port for one stream: they come from somebody who sees to it that nobody else
+    /// has them. Refused if the address is no group for sessions.
+    pub fn lend(&self, place: SocketAddr) -> Result<(), EngineError> {
+        self.places.lend(place)
+    }
+
+    /// Takes back what was lent; false if a stream uses it, which then does so until its end.
+    pub fn recall(&self, place: SocketAddr) -> bool {
+        self.places.recall(place)
+    }
+
+    /// What it was lent.
+    pub fn lent(&self) -> Lent {
+        self.places.lent()
     }
 
     /// Begins a session that serves `delivery`, whose hashes are `manifest`.

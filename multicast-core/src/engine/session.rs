@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender as Channel, bounded};
 use super::error::SessionError;
 use crate::net::{BufferSize, SendStats};
 use crate::pace::{AdaptConfig, Profile};
-use crate::sender::{LadderConfig, SenderEvent, SessionSnapshot, StartPolicy};
+use crate::sender::{Coverage, LadderConfig, SenderEvent, SessionSnapshot, StartPolicy};
 use crate::types::{ClientId, SessionId};
 
 /// Datagrams that may wait for a session; further ones are dropped, as by a full socket buffer.
@@ -42,6 +42,8 @@ pub struct SessionConfig {
     pub ladder: LadderConfig,
     /// Goes on waiting for late clients when all have the image.
     pub keep_open: bool,
+    /// Where sessions share a rate, one of twice the weight gets twice as much.
+    pub weight: u32,
 }
 
 impl SessionConfig {
@@ -60,6 +62,7 @@ impl SessionConfig {
             silence: Duration::from_secs(30),
             ladder: LadderConfig::default(),
             keep_open: false,
+            weight: 1,
         }
     }
 }
@@ -73,6 +76,8 @@ pub(super) enum Inbound {
     Cancel,
     Remove(ClientId),
     Snapshot(Channel<SessionSnapshot>),
+    Coverage(usize, Channel<Vec<Coverage>>),
+    Close,
 }
 
 /// Passes a datagram on to a session, unless too many wait for it already. A session that has just
@@ -139,6 +144,14 @@ impl Session {
         answer.recv().ok()
     }
 
+    /// How far each client that was heard has got, in `columns` equal parts of the stream; `None` once it
+    /// is over.
+    pub fn coverage(&self, columns: usize) -> Option<Vec<Coverage>> {
+        let (reply, answer) = bounded(1);
+        self.inbound.send(Inbound::Coverage(columns, reply)).ok()?;
+        answer.recv().ok()
+    }
+
     /// Begins to send, whatever the thresholds say.
     pub fn start_now(&self) {
         self.tell(Inbound::Start);
@@ -162,6 +175,11 @@ impl Session {
     /// Ends it and releases its clients.
     pub fn cancel(&self) {
         self.tell(Inbound::Cancel);
+    }
+
+    /// Ends it as done if it has nobody to serve; otherwise nothing happens.
+    pub fn close(&self) {
+        self.tell(Inbound::Close);
     }
 
     /// Something that cancels it from elsewhere, a signal's handler for example.

@@ -101,7 +101,7 @@ impl SessionThread {
             batch: batch as u16,
             headers: headers as u32,
         };
-        let share = total.map(|total| total.join(id)).transpose()?;
+        let share = total.map(|total| total.join(id, config.weight)).transpose()?;
         let mut ladder = Ladder::new(terms, config.ladder, clock.now());
         // Until it has asked for more.
         ladder.set_share(clock.now(), share.as_ref().map(|_| Rate::MIN));
@@ -230,6 +230,11 @@ impl SessionThread {
             Inbound::Remove(client) => {
                 self.ladder.remove(now, client);
             }
+            Inbound::Close => {
+                self.ladder.close(now);
+            }
+            // Whoever asked may have stopped waiting.
+            Inbound::Coverage(columns, reply) => drop(reply.send(self.ladder.coverage(columns))),
             Inbound::Snapshot(reply) => {
                 // Whoever asked may have stopped waiting.
                 let _ = reply.send(self.ladder.snapshot(now));

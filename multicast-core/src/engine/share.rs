@@ -1,7 +1,7 @@
 //! One rate for all sessions of an engine: who gets how much of it.
 //!
 //! Max-min fairness: nobody gets more than it wants, what one does not want is divided among the
-//! others. What is lowered by one session is raised by another only after the first has let go of it,
+//! others, by their weights. What is lowered by one session is raised by another only after the first has let go of it,
 //! so that the sum holds at every moment, and not only once all threads have looked.
 
 use std::collections::HashMap;
@@ -29,6 +29,7 @@ pub(super) struct TotalRate {
 /// [`Rate::MIN`], for its heartbeats.
 #[derive(Debug, Clone, Copy)]
 struct Claim {
+    weight: u32,
     wants: Rate,
     holds: Rate,
 }
@@ -46,12 +47,12 @@ impl TotalRate {
 
     /// A further session, which has nothing to send yet. Fails if the lowest rate for each would be
     /// more than the total.
-    pub(super) fn join(self: &Arc<Self>, session: SessionId) -> Result<Share, EngineError> {
+    pub(super) fn join(self: &Arc<Self>, session: SessionId, weight: u32) -> Result<Share, EngineError> {
         let mut claims = self.claims();
         if (claims.len() as u64 + 1) * Rate::MIN.bits() > self.total.bits() {
             return Err(EngineError::NoRateLeft { total: self.total, sessions: claims.len() });
         }
-        claims.insert(session, Claim { wants: Rate::MIN, holds: Rate::MIN });
+        claims.insert(session, Claim { weight, wants: Rate::MIN, holds: Rate::MIN });
         drop(claims);
         Ok(Share { of: self.clone(), session, wants: Rate::MIN, due: Instant::ZERO, wanted_until: Instant::ZERO })
     }
@@ -60,10 +61,12 @@ impl TotalRate {
     fn claim(&self, session: SessionId, wants: Rate) -> Rate {
         let mut claims = self.claims();
         let others: u64 = claims.iter().filter(|(id, _)| **id != session).map(|(_, claim)| claim.holds.bits()).sum();
+        let mut weight = 1;
         if let Some(claim) = claims.get_mut(&session) {
             claim.wants = wants;
+            weight = claim.weight;
         }
-        let fair = wants.min(level(self.total, claims.values().map(|claim| claim.wants)));
+        let fair = wants.min(level(self.total, claims.values().map(|claim| (claim.wants, claim.weight))).of(weight));
         // Others may not have let go yet of what is ours.
         let holds = fair.min(Rate::from_bits(self.total.bits().saturating_sub(others)));
         if let Some(claim) = claims.get_mut(&session) {

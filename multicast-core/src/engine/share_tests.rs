@@ -10,8 +10,8 @@ fn mbit(rates: &[u64]) -> Vec<Rate> {
 }
 
 fn divided(total: Rate, wants: &[Rate]) -> Vec<Rate> {
-    let level = level(total, wants.iter().copied());
-    wants.iter().map(|want| level.min(*want)).collect()
+    let level = level(total, wants.iter().map(|want| (*want, 1)));
+    wants.iter().map(|want| level.of(1).min(*want)).collect()
 }
 
 fn sum(rates: &[Rate]) -> u64 {
@@ -27,21 +27,33 @@ fn what_one_does_not_want_is_divided_among_the_others() {
 }
 
 #[test]
+fn a_session_of_twice_the_weight_gets_twice_as_much_unless_it_wants_less() {
+    let divided = |wants: [(u64, u32); 3]| {
+        let wants = wants.map(|(rate, weight)| (Rate::from_mbit(rate), weight));
+        let level = level(Rate::from_mbit(400), wants.iter().copied());
+        wants.map(|(want, weight)| level.of(weight).min(want).bits() / 1_000_000)
+    };
+    assert_eq!(divided([(1000, 1), (1000, 2), (1000, 5)]), [50, 100, 250]);
+    assert_eq!(divided([(1000, 1), (1000, 1), (20, 5)]), [190, 190, 20]);
+    assert_eq!(divided([(10, 1), (10, 2), (20, 5)]), [10, 10, 20]);
+}
+
+#[test]
 fn a_session_too_many_is_refused_and_has_room_when_another_ends() {
     let total = TotalRate::new(Rate::from_bits(250_000));
-    let first = total.join(SessionId(1)).unwrap();
-    let _second = total.join(SessionId(2)).unwrap();
-    let error = total.join(SessionId(3)).unwrap_err();
+    let first = total.join(SessionId(1), 1).unwrap();
+    let _second = total.join(SessionId(2), 1).unwrap();
+    let error = total.join(SessionId(3), 1).unwrap_err();
     assert!(matches!(error, EngineError::NoRateLeft { sessions: 2, .. }), "{error}");
     drop(first);
-    total.join(SessionId(3)).unwrap();
+    total.join(SessionId(3), 1).unwrap();
 }
 
 #[test]
 fn a_drought_between_two_rounds_of_repair_gives_nothing_up_and_a_longer_one_does() {
     let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
     let total = TotalRate::new(Rate::from_mbit(100));
-    let mut share = total.join(SessionId(1)).unwrap();
+    let mut share = total.join(SessionId(1), 1).unwrap();
     assert_eq!(share.due(), None);
     assert_eq!(share.settle(at(0), Some(Rate::MAX)), Some(Rate::from_mbit(100)));
     assert_eq!(share.settle(at(5), Some(Rate::MAX)), None, "it is not due");
@@ -79,7 +91,7 @@ proptest! {
     ) {
         let total = Rate::from_bits(total);
         let whole = TotalRate::new(total);
-        let shares: Vec<_> = (0..wants.len()).map(|i| whole.join(SessionId(i as u32)).unwrap()).collect();
+        let shares: Vec<_> = (0..wants.len()).map(|i| whole.join(SessionId(i as u32), 1).unwrap()).collect();
         let held = || whole.claims().values().map(|claim| claim.holds.bits()).sum::<u64>();
         for (who, want) in changes {
             whole.claim(shares[who % shares.len()].session, Rate::from_bits(want));
@@ -100,7 +112,7 @@ const STEP: Duration = Duration::from_millis(1);
 /// Rooms whose sessions share [`TOTAL`], in step; the bytes that all of them sent in each step.
 fn run_together(rooms: &mut [Room], mut look: impl FnMut(&[Room])) -> Vec<u64> {
     let whole = TotalRate::new(TOTAL);
-    let join = |i: usize| Some(whole.join(SessionId(i as u32)).unwrap());
+    let join = |i: usize| Some(whole.join(SessionId(i as u32), 1).unwrap());
     let mut shares: Vec<Option<Share>> = (0..rooms.len()).map(join).collect();
     let (mut steps, mut before) = (Vec::new(), 0);
     while !rooms.iter().all(Room::all_identical) {

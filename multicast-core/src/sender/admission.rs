@@ -12,31 +12,45 @@ pub struct StartPolicy {
     pub clients: Option<u32>,
     /// As soon as the first client has waited for so long.
     pub wait: Option<Duration>,
+    /// So long after the session was opened, or with the first client that is ready later: a clock time.
+    pub after: Option<Duration>,
     /// Only on command; with a threshold too, whichever comes first.
     pub on_command: bool,
 }
 
 impl StartPolicy {
-    /// Whether to start now: `ready` clients are there, the first one since `first`.
-    pub(super) fn due(&self, now: Instant, ready: u32, first: Option<Instant>) -> Option<StartCause> {
+    /// Whether to start now a session opened at `opened`: `ready` clients are there, the first one since
+    /// `first`.
+    pub(super) fn due(&self, now: Instant, opened: Instant, ready: u32, first: Option<Instant>) -> Option<StartCause> {
         if ready == 0 {
             return None;
         }
         if self.threshold().is_some_and(|threshold| ready >= threshold) {
             return Some(StartCause::Clients);
         }
-        (now >= self.deadline(first)?).then_some(StartCause::Wait)
+        if self.clock(opened).is_some_and(|at| now >= at) {
+            return Some(StartCause::Clock);
+        }
+        (now >= self.waited(first)?).then_some(StartCause::Wait)
     }
 
     /// When it starts whoever is there.
-    pub(super) fn deadline(&self, first: Option<Instant>) -> Option<Instant> {
+    pub(super) fn deadline(&self, opened: Instant, first: Option<Instant>) -> Option<Instant> {
+        self.clock(opened).into_iter().chain(self.waited(first)).min()
+    }
+
+    fn clock(&self, opened: Instant) -> Option<Instant> {
+        Some(opened + self.after?)
+    }
+
+    fn waited(&self, first: Option<Instant>) -> Option<Instant> {
         Some(first? + self.wait?)
     }
 
     /// Clients that it waits for; without any other condition the first one starts it.
     pub(super) fn threshold(&self) -> Option<u32> {
         match self.clients {
-            None if self.wait.is_none() && !self.on_command => Some(1),
+            None if self.wait.is_none() && self.after.is_none() && !self.on_command => Some(1),
             clients => clients.map(|n| n.max(1)),
         }
     }
@@ -79,19 +93,35 @@ mod tests {
 
     #[test]
     fn whichever_threshold_comes_first_starts_it() {
-        let policy = StartPolicy { clients: Some(3), wait: Some(SECOND), on_command: false };
+        let policy = StartPolicy { clients: Some(3), wait: Some(SECOND), ..StartPolicy::default() };
         let (first, later) = (Some(Instant::ZERO), Instant::ZERO + SECOND);
-        assert_eq!(policy.due(Instant::ZERO, 2, first), None);
-        assert_eq!(policy.due(Instant::ZERO, 3, first), Some(StartCause::Clients));
-        assert_eq!(policy.due(later, 1, first), Some(StartCause::Wait));
-        assert_eq!(policy.due(later, 0, None), None, "nobody to send to");
+        let due = |now, ready, first| policy.due(now, Instant::ZERO, ready, first);
+        assert_eq!(due(Instant::ZERO, 2, first), None);
+        assert_eq!(due(Instant::ZERO, 3, first), Some(StartCause::Clients));
+        assert_eq!(due(later, 1, first), Some(StartCause::Wait));
+        assert_eq!(due(later, 0, None), None, "nobody to send to");
+    }
+
+    #[test]
+    fn at_its_hour_it_starts_with_whoever_is_there_or_comes_first() {
+        let opened = Instant::ZERO + SECOND;
+        let policy = StartPolicy { after: Some(SECOND), ..StartPolicy::default() };
+        let (early, hour) = (opened + SECOND / 2, opened + SECOND);
+        assert_eq!(policy.due(early, opened, 5, Some(opened)), None);
+        assert_eq!(policy.due(hour, opened, 5, Some(opened)), Some(StartCause::Clock));
+        assert_eq!(policy.due(hour, opened, 0, None), None);
+        assert_eq!(policy.due(hour + SECOND, opened, 1, Some(hour + SECOND)), Some(StartCause::Clock));
+        let either = StartPolicy { wait: Some(SECOND / 4), ..policy };
+        assert_eq!(either.deadline(opened, Some(opened)), Some(opened + SECOND / 4));
+        assert_eq!(either.due(early, opened, 1, Some(opened)), Some(StartCause::Wait));
     }
 
     #[test]
     fn without_conditions_the_first_client_starts_it_and_on_command_none_does() {
-        assert_eq!(StartPolicy::default().due(Instant::ZERO, 1, Some(Instant::ZERO)), Some(StartCause::Clients));
+        let zero = Instant::ZERO;
+        assert_eq!(StartPolicy::default().due(zero, zero, 1, Some(zero)), Some(StartCause::Clients));
         let manual = StartPolicy { on_command: true, ..StartPolicy::default() };
-        assert_eq!(manual.due(Instant::ZERO + SECOND, 100, Some(Instant::ZERO)), None);
+        assert_eq!(manual.due(zero + SECOND, zero, 100, Some(zero)), None);
     }
 
     #[test]

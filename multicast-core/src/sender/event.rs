@@ -167,6 +167,8 @@ pub enum StartCause {
     Clients,
     /// The first client has waited for as long as asked for.
     Wait,
+    /// Its hour had come.
+    Clock,
     /// The operator's command.
     Command,
 }
@@ -241,6 +243,15 @@ pub struct ClientSnapshot {
     pub dropped: u32,
     /// Seconds since it joined; for a complete one until it was complete.
     pub seconds: f64,
+}
+
+/// What one client holds, coarsely: for a picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coverage {
+    /// Who.
+    pub client: ClientId,
+    /// Of each of so many equal parts of the stream, from 0 for nothing to 255 for all of its blocks.
+    pub columns: Vec<u8>,
 }
 
 /// A session at one moment.

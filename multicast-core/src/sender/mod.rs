@@ -22,7 +22,7 @@ use std::time::Duration;
 
 pub use admission::StartPolicy;
 pub use event::{
-    ClientSnapshot, ClientState, EndCause, Rung, SenderCounters, SenderEvent, SessionSnapshot, StartCause,
+    ClientSnapshot, ClientState, Coverage, EndCause, Rung, SenderCounters, SenderEvent, SessionSnapshot, StartCause,
     StreamSnapshot,
 };
 pub use ladder::{Ladder, LadderConfig, StreamWish, WEAK_TIME};
@@ -126,6 +126,7 @@ pub struct Sender {
     share: Rate,
     /// The rate of the last event about it.
     told_rate: Rate,
+    opened: Instant,
     /// When the first client that is still here became ready.
     first_ready: Option<Instant>,
     ready: u32,
@@ -167,6 +168,7 @@ impl Sender {
             tempo,
             share: Rate::MAX,
             told_rate: config.rate,
+            opened: now,
             first_ready: None,
             ready: 0,
             elsewhere: (0, 0),
@@ -313,6 +315,13 @@ impl Sender {
         self.count_ready(now);
     }
 
+    /// How far each client that was heard has got: of each of `columns` equal parts of the stream what
+    /// it holds, 255 for all.
+    fn coverage(&self, columns: usize) -> impl Iterator<Item = Coverage> {
+        let heard = self.roster.iter().filter(|client| !client.holds.is_empty() && client.state != ClientState::Moved);
+        heard.map(move |client| Coverage { client: client.id, columns: client.holds.shares(columns) })
+    }
+
     /// Ends it as done.
     fn finish(&mut self, now: Instant) {
         self.end(now, EndCause::Finished);
@@ -377,8 +386,10 @@ impl Sender {
             return None;
         }
         let mut next = self.next_heartbeat();
+        // Before somebody is there, no hour starts it.
         if self.state == SessionState::Waiting
-            && let Some(deadline) = self.config.start.deadline(self.first_ready)
+            && self.ready > 0
+            && let Some(deadline) = self.config.start.deadline(self.opened, self.first_ready)
         {
             next = next.min(deadline);
         }
@@ -434,7 +445,7 @@ impl Sender {
     fn advance(&mut self, now: Instant) {
         match self.state {
             SessionState::Waiting => {
-                if let Some(cause) = self.config.start.due(now, self.ready, self.first_ready) {
+                if let Some(cause) = self.config.start.due(now, self.opened, self.ready, self.first_ready) {
                     self.begin(now, cause);
                 }
             }
@@ -520,7 +531,8 @@ impl Sender {
             self.farewells += 1;
         }
         let poll = self.polls.poll(now, self.mood(), &mut self.roster, self.pacer.rate());
-        let starts_in = self.config.start.deadline(self.first_ready).map(|at| (at - now).as_millis() as u32);
+        let deadline = self.config.start.deadline(self.opened, self.first_ready);
+        let starts_in = deadline.map(|at| u32::try_from((at - now).as_millis()).unwrap_or(u32::MAX - 1));
         let heartbeat = Heartbeat {
             session: self.config.session,
             sequence: self.log.next(),

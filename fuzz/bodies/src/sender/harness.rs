@@ -55,6 +55,7 @@ impl Harness {
             start: StartPolicy {
                 clients: (setup & 1 != 0).then_some(2),
                 wait: (setup & 2 != 0).then_some(Duration::from_secs(5)),
+                after: (setup & 6 == 6).then_some(Duration::from_secs(3)),
                 on_command: setup & 4 != 0,
             },
             max_clients: (setup & 8 != 0).then_some(2),

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub use policy::{LadderConfig, WEAK_TIME};
 
 use self::policy::{Policy, Seen, Step};
-use super::event::{ClientSnapshot, ClientState, Rung, SenderCounters, SenderEvent, StreamSnapshot};
+use super::event::{ClientSnapshot, ClientState, Coverage, Rung, SenderCounters, SenderEvent, StreamSnapshot};
 use super::roster::Roster;
 use super::{Sender, SenderConfig, SessionSnapshot, StartPolicy, Transmit};
 use crate::pace::{AdaptConfig, Rate, level};
@@ -343,6 +343,21 @@ impl Ladder {
         picture
     }
 
+    /// How far each client has got that was heard.
+    pub fn coverage(&self, columns: usize) -> Vec<Coverage> {
+        let sides = self.sides.iter().flat_map(|side| side.sender.coverage(columns));
+        self.main.coverage(columns).chain(sides).collect()
+    }
+
+    /// Ends the session as done if it has nobody to serve; true if it is over.
+    pub fn close(&mut self, now: Instant) -> bool {
+        let served = self.main.roster.active() > 0 || !self.sides.is_empty() || !self.moves.is_empty();
+        if !served {
+            self.main.finish(now);
+        }
+        !served
+    }
+
     fn streams(&mut self) -> impl Iterator<Item = &mut Sender> {
         std::iter::once(&mut self.main).chain(self.sides.iter_mut().map(|side| &mut side.sender))
     }
@@ -513,7 +528,7 @@ impl Ladder {
             false => Rate::MIN,
         };
         let rest = Rate::from_bits(total.bits() - main_wants.bits().min(total.bits()));
-        let level = level(rest, self.sides.iter().map(|side| side.sender.own_rate())).min(rest);
+        let level = level(rest, self.sides.iter().map(|side| (side.sender.own_rate(), 1))).of(1).min(rest);
         let mut left = total.bits();
         for side in &mut self.sides {
             // Also of one that has nothing to send for some milliseconds, or the sum would be too much then.

@@ -302,7 +302,10 @@ fn it_starts_at_its_hour_with_whoever_is_there() {
 fn its_picture_shows_what_each_client_holds_and_it_closes_only_when_nobody_is_served() {
     let mut room = Room::new(RoomConfig { keep_open: true, ..lossy_room() });
     let covered = |room: &mut Room| room.command(|ladder, _| ladder.coverage(4)).unwrap();
-    room.run_until(|room| room.session().is_some_and(|session| session.clients.iter().all(|c| c.verified > 4)));
+    let all_begun = |room: &Room| {
+        room.session().is_some_and(|s| s.clients.len() == 8 && s.clients.iter().all(|client| client.verified > 4))
+    };
+    room.run_until(all_begun);
     let half = covered(&mut room);
     assert!(half.len() == 8 && half.iter().all(|client| client.columns != [0; 4] && client.columns != [255; 4]));
     assert_eq!(room.command(Ladder::close), Some(false), "eight clients are being served");

@@ -318,6 +318,20 @@ fn its_picture_shows_what_each_client_holds_and_it_closes_only_when_nobody_is_se
 }
 
 #[test]
+fn clients_of_a_suspended_session_keep_what_they_have_and_end_with_its_successor() {
+    let mut room = Room::new(lossy_room());
+    room.run_until(|room| room.session().is_some_and(|s| s.clients.len() == 8 && s.clients[0].verified > 20));
+    room.command(Ladder::suspend);
+    room.run_for(Duration::from_secs(1));
+    assert!(room.events().iter().any(|(_, event)| *event == SenderEvent::Ended { cause: EndCause::Suspended }));
+    room.kill_server();
+    room.run_for(Duration::from_secs(3));
+    room.start_server();
+    room.run_to_end();
+    assert_identical(&room, SEED, 0..8);
+}
+
+#[test]
 fn it_starts_on_command_only() {
     let start = StartPolicy { on_command: true, ..StartPolicy::default() };
     let mut room = Room::new(RoomConfig { start, ..lossy_room() });

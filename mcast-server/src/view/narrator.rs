@@ -67,6 +67,7 @@ impl Narrator {
             }
             E::Ended { cause: EndCause::Finished } => "ended".to_owned(),
             E::Ended { cause: EndCause::Cancelled } => "cancelled".to_owned(),
+            E::Ended { cause: EndCause::Suspended } => "suspended".to_owned(),
             _ => return None,
         })
     }

@@ -18,6 +18,7 @@ use crate::wire::{Join, Kind, Packet, Refusal, RefuseReason, VERSION, WireError,
 /// Milliseconds after which a client may ask again for an image that is not there, or not yet.
 const RETRY_MS: u32 = 500;
 const PREPARING_RETRY_MS: u32 = 100;
+const PREPARING: &str = "the image is being prepared";
 /// Clients that asked while their image was being prepared are taken in when it is ready: so many,
 /// and those who asked so lately that they still wait.
 const EARLY_LIMIT: usize = 4096;
@@ -123,9 +124,15 @@ impl FrontDoor {
         let mut door = lock(&self.door);
         match verdict {
             Verdict::Admit => {}
-            Verdict::Prepare if door.sessions.values().any(|(name, _)| name == image) => {}
-            Verdict::Prepare if door.preparing.iter().any(|name| name == image) => {}
-            Verdict::Prepare => door.preparing.push(image.to_owned()),
+            // It has opened meanwhile.
+            Verdict::Prepare { image } if door.sessions.values().any(|(name, _)| *name == image) => {}
+            Verdict::Prepare { image } => {
+                if !door.preparing.contains(&image) {
+                    door.preparing.push(image.clone());
+                }
+                door.remember(from, &image, datagram, self.clock.now());
+                return self.refuse(from, client, host, RefuseReason::Preparing, PREPARING_RETRY_MS, PREPARING);
+            }
             Verdict::Refuse { reason, retry, text } => {
                 let retry_ms = u32::try_from(retry.as_millis()).unwrap_or(u32::MAX);
                 return self.refuse(from, client, host, reason, retry_ms, &text);
@@ -143,8 +150,7 @@ impl FrontDoor {
             }
             (None, _) if preparing => {
                 door.remember(from, join.image, datagram, self.clock.now());
-                let text = "the image is being prepared";
-                self.refuse(from, join.client, join.host, RefuseReason::Preparing, PREPARING_RETRY_MS, text);
+                self.refuse(from, client, host, RefuseReason::Preparing, PREPARING_RETRY_MS, PREPARING);
             }
             (None, _) => {
                 let text = match names().as_str() {

@@ -38,7 +38,10 @@ pub enum Verdict {
     Admit,
     /// A session is being opened for it: the client is told to ask again shortly, and taken in at once if
     /// the session opens before.
-    Prepare,
+    Prepare {
+        /// The image's name, which the client may have left out.
+        image: String,
+    },
     /// It is refused.
     Refuse {
         /// Why.

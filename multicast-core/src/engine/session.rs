@@ -78,6 +78,7 @@ pub(super) enum Inbound {
     Snapshot(Channel<SessionSnapshot>),
     Coverage(usize, Channel<Vec<Coverage>>),
     Close,
+    Suspend,
 }
 
 /// Passes a datagram on to a session, unless too many wait for it already. A session that has just
@@ -180,6 +181,12 @@ impl Session {
     /// Ends it as done if it has nobody to serve; otherwise nothing happens.
     pub fn close(&self) {
         self.tell(Inbound::Close);
+    }
+
+    /// Ends it at once; its clients ask again, and keep what they have. For a server that stops and is to be
+    /// back soon.
+    pub fn suspend(&self) {
+        self.tell(Inbound::Suspend);
     }
 
     /// Something that cancels it from elsewhere, a signal's handler for example.

@@ -227,6 +227,7 @@ impl SessionThread {
             Inbound::Pause => self.ladder.pause(),
             Inbound::Resume => self.ladder.resume(now),
             Inbound::Cancel => self.ladder.cancel(now),
+            Inbound::Suspend => self.ladder.suspend(now),
             Inbound::Remove(client) => {
                 self.ladder.remove(now, client);
             }

@@ -181,6 +181,8 @@ pub enum EndCause {
     Finished,
     /// The operator cancelled it.
     Cancelled,
+    /// Its server stops and is to take it up again.
+    Suspended,
 }
 
 /// Where a client stands.

@@ -237,12 +237,22 @@ impl Sender {
 
     /// Ends the session at once and releases its clients.
     pub fn cancel(&mut self, now: Instant) {
-        for slot in 0..self.roster.slots() {
-            if self.roster.get(Slot(slot)).state.is_active() {
-                self.release(Slot(slot), ReleaseReason::Cancelled, "the session was cancelled by its operator");
+        self.release_all(ReleaseReason::Cancelled, "the session was cancelled by its operator");
+        self.end(now, EndCause::Cancelled);
+    }
+
+    /// Ends the session at once, to be taken up by another one of the same image: its clients ask again.
+    pub fn suspend(&mut self, now: Instant) {
+        self.release_all(ReleaseReason::Moved, "is to ask again: the server stops for now");
+        self.end(now, EndCause::Suspended);
+    }
+
+    fn release_all(&mut self, reason: ReleaseReason, text: &str) {
+        for slot in (0..self.roster.slots()).map(Slot) {
+            if self.roster.get(slot).state.is_active() {
+                self.release(slot, reason, text);
             }
         }
-        self.end(now, EndCause::Cancelled);
     }
 
     /// The rate at which it could send now if it were alone; `None` while it has nothing to send.

@@ -158,6 +158,13 @@ impl Ladder {
         self.settle(now);
     }
 
+    /// Ends the session at once, to be taken up by another one of the same image.
+    pub fn suspend(&mut self, now: Instant) {
+        self.moves.clear();
+        self.streams().for_each(|stream| stream.suspend(now));
+        self.settle(now);
+    }
+
     /// Removes a client for good; false if it is not here.
     pub fn remove(&mut self, now: Instant, client: ClientId) -> bool {
         let side = self.sides.iter_mut().find(|side| side.sender.roster.find(client).is_some());

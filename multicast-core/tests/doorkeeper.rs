@@ -86,7 +86,7 @@ fn a_refusal_reaches_the_client_in_its_words_and_with_its_time() {
 
 #[test]
 fn who_asked_before_the_session_was_there_is_taken_in_when_it_opens() {
-    let site = Site::open(Verdict::Prepare { image: "base.img".into() });
+    let site = Site::open(Verdict::Serve { image: "base.img".into() });
     site.join();
     assert_eq!(site.answer().unwrap_err().0, RefuseReason::Preparing);
     site.engine.lend("239.194.7.7:63007".parse().unwrap()).unwrap();

@@ -124,9 +124,10 @@ impl FrontDoor {
         let mut door = lock(&self.door);
         match verdict {
             Verdict::Admit => {}
-            // It has opened meanwhile.
-            Verdict::Prepare { image } if door.sessions.values().any(|(name, _)| *name == image) => {}
-            Verdict::Prepare { image } => {
+            Verdict::Serve { image } => {
+                if let Some((_, inbound)) = door.sessions.values().find(|(name, _)| *name == image) {
+                    return pass_on(inbound, from, datagram);
+                }
                 if !door.preparing.contains(&image) {
                     door.preparing.push(image.clone());
                 }

@@ -9,7 +9,7 @@ use crate::wire::RefuseReason;
 /// Asked about every join before a session sees it, those that are repeated too.
 ///
 /// It answers on the thread that reads the control socket, which all sessions need: at once, from what it
-/// knows. What takes longer it begins, answers [`Verdict::Prepare`] or a refusal with a time, and is asked
+/// knows. What takes longer it begins, answers [`Verdict::Serve`] or a refusal with a time, and is asked
 /// again.
 pub trait Doorkeeper: Send + Sync {
     /// Whether `ask` is let in.
@@ -36,9 +36,9 @@ pub struct Ask<'a> {
 pub enum Verdict {
     /// To its session; the client is refused if there is none.
     Admit,
-    /// A session is being opened for it: the client is told to ask again shortly, and taken in at once if
-    /// the session opens before.
-    Prepare {
+    /// To the session of `image`. If there is none it is being opened: the client is told to ask again
+    /// shortly, and taken in at once when the session opens before.
+    Serve {
         /// The image's name, which the client may have left out.
         image: String,
     },

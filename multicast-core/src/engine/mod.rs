@@ -24,4 +24,4 @@ pub use doorkeeper::{Ask, Doorkeeper, Verdict};
 pub use error::{ClientError, EngineError, SessionError};
 pub use places::Lent;
 pub use server::{DEFAULT_CONTROL_PORT, Engine, EngineConfig};
-pub use session::{Session, SessionConfig, SessionSummary};
+pub use session::{Session, SessionConfig, SessionControl, SessionSummary};

@@ -138,6 +138,60 @@ impl Session {
         &self.events
     }
 
+    /// Something to look at it with, and to command it, from anywhere.
+    pub fn control(&self) -> SessionControl {
+        SessionControl { inbound: self.inbound.clone() }
+    }
+
+    /// A picture of it, `None` once it is over.
+    pub fn snapshot(&self) -> Option<SessionSnapshot> {
+        self.control().snapshot()
+    }
+
+    /// Begins to send, whatever the thresholds say.
+    pub fn start_now(&self) {
+        self.control().start_now();
+    }
+
+    /// Stops sending until [`resume`](Self::resume); clients stay.
+    pub fn pause(&self) {
+        self.control().pause();
+    }
+
+    /// Goes on after a pause.
+    pub fn resume(&self) {
+        self.control().resume();
+    }
+
+    /// Removes a client for good.
+    pub fn remove(&self, client: ClientId) {
+        self.control().remove(client);
+    }
+
+    /// Ends it and releases its clients.
+    pub fn cancel(&self) {
+        self.control().cancel();
+    }
+
+    /// Something that cancels it from elsewhere, a signal's handler for example.
+    pub fn canceller(&self) -> impl Fn() + Send + Sync + 'static {
+        let control = self.control();
+        move || control.cancel()
+    }
+
+    /// Waits for its end.
+    pub fn wait(self) -> Result<SessionSummary, SessionError> {
+        self.thread.join().unwrap_or(Err(SessionError::Thread))
+    }
+}
+
+/// Commands a session and looks at it, as long as it runs; afterwards nothing happens.
+#[derive(Debug, Clone)]
+pub struct SessionControl {
+    inbound: Channel<Inbound>,
+}
+
+impl SessionControl {
     /// A picture of it, `None` once it is over.
     pub fn snapshot(&self) -> Option<SessionSnapshot> {
         let (reply, answer) = bounded(1);
@@ -187,19 +241,6 @@ impl Session {
     /// back soon.
     pub fn suspend(&self) {
         self.tell(Inbound::Suspend);
-    }
-
-    /// Something that cancels it from elsewhere, a signal's handler for example.
-    pub fn canceller(&self) -> impl Fn() + Send + Sync + 'static {
-        let inbound = self.inbound.clone();
-        move || {
-            let _ = inbound.send(Inbound::Cancel);
-        }
-    }
-
-    /// Waits for its end.
-    pub fn wait(self) -> Result<SessionSummary, SessionError> {
-        self.thread.join().unwrap_or(Err(SessionError::Thread))
     }
 
     fn tell(&self, command: Inbound) {

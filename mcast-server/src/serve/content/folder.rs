@@ -1,7 +1,7 @@
 //! What lies in the images' folder: which images that makes, and whether their files changed.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -34,13 +34,18 @@ pub(super) struct Mark {
 impl Mark {
     /// Of the file at `path`, which may be a link to one.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
-        let about = fs::metadata(path)?;
-        Ok(Self {
+        fs::metadata(path).map(|about| Self::from(&about))
+    }
+}
+
+impl From<&Metadata> for Mark {
+    fn from(about: &Metadata) -> Self {
+        Self {
             bytes: about.len(),
             modified: (about.mtime(), about.mtime_nsec()),
             changed: (about.ctime(), about.ctime_nsec()),
             inode: (about.dev(), about.ino()),
-        })
+        }
     }
 }
 

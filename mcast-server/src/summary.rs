@@ -41,9 +41,13 @@ impl Reasons {
         }
     }
 
+    /// Why this one went.
+    pub(crate) fn get(&self, client: ClientId) -> Option<&str> {
+        self.0.get(&client).map(String::as_str)
+    }
+
     fn of(&self, client: &ClientSnapshot) -> String {
-        let ended = || "the session ended before it was complete".to_owned();
-        self.0.get(&client.client).cloned().unwrap_or_else(ended)
+        self.get(client.client).unwrap_or("the session ended before it was complete").to_owned()
     }
 }
 

@@ -1,0 +1,448 @@
+//! The API under `/api/v1`: what there is, and what can be done with it.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Extension, Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Shared;
+use super::auth::Bearer;
+use super::error::{Problem, Refused};
+use super::openapi;
+use crate::serve::point::{Command, CommandError};
+use crate::serve::tasks::Order;
+use crate::serve::views::{ClientView, ImageView, SessionView};
+use crate::site::{SessionFilter, SiteError};
+
+type App = State<Arc<Shared>>;
+
+/// What anybody may ask.
+pub(super) fn open() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/api/v1/health", get(health))
+        .route("/api/v1/ready", get(ready))
+        .route("/api/v1/openapi.json", get(openapi::answer))
+}
+
+/// What viewers may see.
+pub(super) fn views() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/api/v1/site", get(site))
+        .route("/api/v1/settings", get(settings))
+        .route("/api/v1/images", get(images))
+        .route("/api/v1/images/{name}", get(image))
+        .route("/api/v1/sessions", get(sessions))
+        .route("/api/v1/sessions/{id}", get(session))
+        .route("/api/v1/sessions/{id}/clients", get(session_clients))
+        .route("/api/v1/clients", get(clients))
+        .route("/api/v1/queue", get(queue))
+        .route("/api/v1/history", get(history))
+}
+
+/// What operators may do.
+pub(super) fn commands() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/api/v1/sessions/{id}", post(command))
+        .route("/api/v1/sessions/{id}/clients/{client}", delete(remove))
+}
+
+/// The server runs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// Always `ok`.
+    pub(crate) status: String,
+    /// Of the program.
+    pub(crate) version: String,
+    /// Since its start.
+    pub(crate) seconds: f64,
+}
+
+/// The server can serve.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Readiness {
+    /// Whether all is well.
+    pub(crate) ready: bool,
+    /// Whether the site's database answers.
+    pub(crate) database: bool,
+    /// Images that can be had.
+    pub(crate) images_ready: usize,
+    /// Images that there are.
+    pub(crate) images: usize,
+}
+
+/// The site and its servers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SiteView {
+    /// The site's name.
+    pub(crate) name: String,
+    /// The site's number, made once.
+    pub(crate) id: String,
+    /// This server's name.
+    pub(crate) server: String,
+    /// What `--trust` takes; none where the HTTP side speaks no TLS.
+    pub(crate) fingerprint: Option<String>,
+    /// The UDP port at which clients ask.
+    pub(crate) control_port: u16,
+    /// Of the program.
+    pub(crate) version: String,
+    /// What the bearer of this token may do: `metrics`, `viewer` or `operator`.
+    pub(crate) role: String,
+    /// Its servers, this one included.
+    pub(crate) servers: Vec<ServerView>,
+}
+
+/// A server of the site.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ServerView {
+    /// Its number for ever.
+    pub(crate) id: String,
+    /// For people.
+    pub(crate) name: String,
+    /// Where its control socket is.
+    pub(crate) control: String,
+    /// Where its HTTP side is.
+    pub(crate) http: String,
+    /// Of its program.
+    pub(crate) version: String,
+    /// It stopped, or was not heard for 15 s.
+    pub(crate) dead: bool,
+}
+
+/// A setting, as it counts now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SettingView {
+    /// Its path, for example `http.listen`.
+    pub(crate) key: String,
+    /// Its value as the configuration would have it; secrets are hidden.
+    pub(crate) value: String,
+}
+
+/// A place in the queue.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct QueueView {
+    /// The image.
+    pub(crate) image: String,
+    /// The client's number.
+    pub(crate) client: String,
+    /// Its host name.
+    pub(crate) host: String,
+    /// The server that it asked last.
+    pub(crate) server: String,
+}
+
+/// Which machine received what.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HistoryView {
+    /// The session.
+    pub(crate) session: String,
+    /// The image.
+    pub(crate) image: String,
+    /// Its version.
+    pub(crate) version: String,
+    /// The server's name.
+    pub(crate) server: String,
+    /// The client's number.
+    pub(crate) client: String,
+    /// Its host name.
+    pub(crate) host: String,
+    /// Where it was.
+    pub(crate) address: String,
+    /// How it ended.
+    pub(crate) state: String,
+    /// Why.
+    pub(crate) reason: Option<String>,
+    /// Milliseconds since 1970.
+    pub(crate) joined_ms: i64,
+    /// Milliseconds since 1970.
+    pub(crate) ended_ms: Option<i64>,
+}
+
+/// A wish about a session.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    /// `start`, `pause`, `resume` or `cancel`.
+    pub(crate) command: Command,
+}
+
+/// What became of a wish.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Done {
+    /// `done`, or `passed_on` to the server whose session it is.
+    pub(crate) status: String,
+}
+
+/// How much of the history.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HistoryQuery {
+    /// Rows at most, 1 to 1000.
+    #[serde(default = "hundred")]
+    limit: u32,
+    /// Of this image only.
+    image: Option<String>,
+}
+
+/// Which sessions.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SessionsQuery {
+    /// So many that have ended, too; 0 to 1000.
+    #[serde(default)]
+    ended: u32,
+}
+
+fn hundred() -> u32 {
+    100
+}
+
+const ROWS_LIMIT: u32 = 1000;
+
+/// Whether the server runs.
+#[utoipa::path(get, path = "/api/v1/health", tag = "server", responses((status = 200, body = Health)))]
+pub(crate) async fn health(State(shared): App) -> Json<Health> {
+    let seconds = shared.point.started.elapsed().as_secs_f64();
+    Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), seconds })
+}
+
+/// Whether the server can serve.
+#[utoipa::path(get, path = "/api/v1/ready", tag = "server",
+    responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
+pub(crate) async fn ready(State(shared): App) -> (StatusCode, Json<Readiness>) {
+    let database = shared.point.site.check().await.is_ok();
+    let images = shared.point.images();
+    let images_ready = images.iter().filter(|image| image.state == "ready").count();
+    let status = if database { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready: database, database, images_ready, images: images.len() }))
+}
+
+/// The site, its servers, and who asks.
+#[utoipa::path(get, path = "/api/v1/site", tag = "server", security(("token" = [])),
+    responses((status = 200, body = SiteView), (status = 401, body = Problem), (status = 503, body = Problem)))]
+pub(crate) async fn site(State(shared): App, Extension(bearer): Extension<Bearer>) -> Result<Json<SiteView>, Refused> {
+    let settings = shared.point.settings();
+    let view = |seen: crate::site::ServerSeen| ServerView {
+        id: seen.row.id,
+        name: seen.row.name,
+        control: seen.row.control,
+        http: seen.row.http,
+        version: seen.row.version,
+        dead: seen.dead,
+    };
+    Ok(Json(SiteView {
+        name: settings.site.name.clone(),
+        id: shared.point.site.site_id().await?,
+        server: settings.server.name.clone(),
+        fingerprint: shared.fingerprint.clone(),
+        control_port: settings.server.control_port,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        role: bearer.role.word().to_owned(),
+        servers: shared.point.site.servers().await?.into_iter().map(view).collect(),
+    }))
+}
+
+/// The settings as they count now; secrets are hidden.
+#[utoipa::path(get, path = "/api/v1/settings", tag = "server", security(("token" = [])),
+    responses((status = 200, body = Vec<SettingView>), (status = 401, body = Problem)))]
+pub(crate) async fn settings(State(shared): App) -> Json<Vec<SettingView>> {
+    let pairs = shared.point.settings().pairs().into_iter();
+    Json(pairs.map(|(key, value)| SettingView { key, value }).collect())
+}
+
+/// The images of this server.
+#[utoipa::path(get, path = "/api/v1/images", tag = "images", security(("token" = [])),
+    responses((status = 200, body = Vec<ImageView>), (status = 401, body = Problem)))]
+pub(crate) async fn images(State(shared): App) -> Json<Vec<ImageView>> {
+    Json(shared.point.images())
+}
+
+/// One image of this server.
+#[utoipa::path(get, path = "/api/v1/images/{name}", tag = "images", security(("token" = [])),
+    params(("name" = String, Path, description = "the image's name")),
+    responses((status = 200, body = ImageView), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(crate) async fn image(State(shared): App, Path(name): Path<String>) -> Result<Json<ImageView>, Refused> {
+    let found = shared.point.images().into_iter().find(|image| image.name == name);
+    found.map(Json).ok_or_else(|| Refused::not_found(format!("there is no image named {name:?}")))
+}
+
+/// The sessions of the site that run, and the last ones that ended.
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", security(("token" = [])), params(SessionsQuery),
+    responses((status = 200, body = Vec<SessionView>), (status = 400, body = Problem), (status = 401, body = Problem),
+        (status = 503, body = Problem)))]
+pub(crate) async fn sessions(
+    State(shared): App,
+    query: Result<Query<SessionsQuery>, QueryRejection>,
+) -> Result<Json<Vec<SessionView>>, Refused> {
+    let Query(SessionsQuery { ended }) = query?;
+    if ended > ROWS_LIMIT {
+        return Err(beyond("ended", ended));
+    }
+    let mut all = shared.point.site_sessions().await?;
+    if ended > 0 {
+        all.extend(shared.point.site.sessions(SessionFilter::Ended { limit: ended }).await?.into_iter().map(SessionView::from));
+    }
+    Ok(Json(all))
+}
+
+/// One session that runs.
+#[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions", security(("token" = [])),
+    params(("id" = String, Path, description = "the session's number")),
+    responses((status = 200, body = SessionView), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(crate) async fn session(State(shared): App, Path(id): Path<String>) -> Result<Json<SessionView>, Refused> {
+    if let Some(view) = shared.point.running().into_iter().find(|session| session.id == id) {
+        return Ok(Json(view));
+    }
+    let all = shared.point.site_sessions().await?;
+    let found = all.into_iter().find(|session| session.id == id);
+    found.map(Json).ok_or_else(|| CommandError::NoSession { id }.into())
+}
+
+/// The clients of a session, those that went included.
+#[utoipa::path(get, path = "/api/v1/sessions/{id}/clients", tag = "sessions", security(("token" = [])),
+    params(("id" = String, Path, description = "the session's number")),
+    responses((status = 200, body = Vec<ClientView>), (status = 401, body = Problem), (status = 404, body = Problem),
+        (status = 503, body = Problem)))]
+pub(crate) async fn session_clients(
+    State(shared): App,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<ClientView>>, Refused> {
+    if shared.point.sessions.get(&id).is_some() {
+        return Ok(Json(shared.point.clients(Some(&id))));
+    }
+    let of_others = shared.point.site_clients(&id).await?;
+    of_others.map(Json).ok_or_else(|| CommandError::NoSession { id }.into())
+}
+
+/// All clients of this server, those that fetch by HTTP included.
+#[utoipa::path(get, path = "/api/v1/clients", tag = "sessions", security(("token" = [])),
+    responses((status = 200, body = Vec<ClientView>), (status = 401, body = Problem)))]
+pub(crate) async fn clients(State(shared): App) -> Json<Vec<ClientView>> {
+    Json(shared.point.clients(None))
+}
+
+/// Clients of the site that wait for a place, the next one first.
+#[utoipa::path(get, path = "/api/v1/queue", tag = "sessions", security(("token" = [])),
+    responses((status = 200, body = Vec<QueueView>), (status = 401, body = Problem), (status = 503, body = Problem)))]
+pub(crate) async fn queue(State(shared): App) -> Result<Json<Vec<QueueView>>, Refused> {
+    let rows = shared.point.site.queue().await?.into_iter().filter(|row| !row.admitted);
+    let view = |row: crate::site::TicketRow| QueueView {
+        image: row.image,
+        client: row.client,
+        host: row.host,
+        server: row.server,
+    };
+    Ok(Json(rows.map(view).collect()))
+}
+
+/// Which machine of the site received what, the newest first.
+#[utoipa::path(get, path = "/api/v1/history", tag = "sessions", security(("token" = [])), params(HistoryQuery),
+    responses((status = 200, body = Vec<HistoryView>), (status = 400, body = Problem), (status = 401, body = Problem),
+        (status = 503, body = Problem)))]
+pub(crate) async fn history(
+    State(shared): App,
+    query: Result<Query<HistoryQuery>, QueryRejection>,
+) -> Result<Json<Vec<HistoryView>>, Refused> {
+    let Query(HistoryQuery { limit, image }) = query?;
+    if !(1..=ROWS_LIMIT).contains(&limit) {
+        return Err(beyond("limit", limit));
+    }
+    let rows = shared.point.site.history(limit, image.as_deref()).await?;
+    let view = |row: crate::site::HistoryRow| HistoryView {
+        session: row.session,
+        image: row.image,
+        version: row.version,
+        server: row.server_name,
+        client: row.client.client,
+        host: row.client.host,
+        address: row.client.address,
+        state: row.client.state,
+        reason: row.client.reason,
+        joined_ms: row.client.joined_ms,
+        ended_ms: row.client.ended_ms,
+    };
+    Ok(Json(rows.into_iter().map(view).collect()))
+}
+
+/// Starts, pauses, resumes or cancels a session.
+#[utoipa::path(post, path = "/api/v1/sessions/{id}", tag = "sessions", security(("token" = [])),
+    params(("id" = String, Path, description = "the session's number")), request_body = Wanted,
+    responses((status = 200, body = Done), (status = 202, body = Done), (status = 400, body = Problem),
+        (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
+        (status = 422, body = Problem)))]
+pub(crate) async fn command(
+    State(shared): App,
+    Extension(bearer): Extension<Bearer>,
+    Path(id): Path<String>,
+    wanted: Result<Json<Wanted>, JsonRejection>,
+) -> Result<(StatusCode, Json<Done>), Refused> {
+    let Json(Wanted { command }) = wanted?;
+    order(&shared, &id, Order::Session { id: id.clone(), command, by: bearer.name }).await
+}
+
+/// Removes a client from a session for good.
+#[utoipa::path(delete, path = "/api/v1/sessions/{id}/clients/{client}", tag = "sessions", security(("token" = [])),
+    params(("id" = String, Path, description = "the session's number"),
+        ("client" = String, Path, description = "the client's number")),
+    responses((status = 200, body = Done), (status = 202, body = Done), (status = 401, body = Problem),
+        (status = 403, body = Problem), (status = 404, body = Problem)))]
+pub(crate) async fn remove(
+    State(shared): App,
+    Extension(bearer): Extension<Bearer>,
+    Path((id, client)): Path<(String, String)>,
+) -> Result<(StatusCode, Json<Done>), Refused> {
+    order(&shared, &id, Order::Remove { id: id.clone(), client, by: bearer.name }).await
+}
+
+/// Carries an order out here, or passes it on to the server whose session it is about.
+async fn order(shared: &Shared, id: &str, order: Order) -> Result<(StatusCode, Json<Done>), Refused> {
+    let done = |status, word: &str| Ok((status, Json(Done { status: word.to_owned() })));
+    if shared.point.sessions.get(id).is_some() {
+        order.carry_out(&shared.point)?;
+        return done(StatusCode::OK, "done");
+    }
+    let others = shared.point.site.sessions(SessionFilter::Live).await?;
+    let Some(seen) = others.into_iter().find(|seen| seen.row.id == id && !seen.dead) else {
+        return Err(CommandError::NoSession { id: id.to_owned() }.into());
+    };
+    let text = serde_json::to_string(&order).map_err(|error| Refused::unavailable(&error))?;
+    shared.point.site.post_command(&seen.row.server, &text).await?;
+    done(StatusCode::ACCEPTED, "passed_on")
+}
+
+fn beyond(what: &str, value: u32) -> Refused {
+    Refused::new(StatusCode::BAD_REQUEST, format!("{what} is {value}, at most {ROWS_LIMIT} rows can be asked for"))
+}
+
+impl From<CommandError> for Refused {
+    fn from(error: CommandError) -> Self {
+        let status = match &error {
+            CommandError::State { .. } => StatusCode::CONFLICT,
+            _ => StatusCode::NOT_FOUND,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<SiteError> for Refused {
+    fn from(error: SiteError) -> Self {
+        Self::unavailable(&error)
+    }
+}
+
+impl From<JsonRejection> for Refused {
+    fn from(rejection: JsonRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text()).with_help(r#"send {"command": "start"}, or pause, resume, cancel"#)
+    }
+}
+
+impl From<QueryRejection> for Refused {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
+    }
+}

@@ -1,0 +1,242 @@
+//! Sessions on demand: from somebody's question for an image to a running session, and to its end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{Timestamp, ZonedDateTime};
+use multicast_core::address::{GroupClass, check_group};
+use multicast_core::engine::{EngineError, Session, SessionConfig, SessionError, SessionSummary};
+use multicast_core::image::Delivery;
+use multicast_core::sender::{ClientState, EndCause, SenderEvent, StartPolicy};
+use tracing::{info, warn};
+
+use super::content::{Image, Ready};
+use super::point::{News, Point, now_ms};
+use super::sessions::Running;
+use super::views::{ClientView, SessionView, client_word};
+use crate::exit::chain;
+use crate::site::{ClientRow, SessionRow};
+use crate::view::Narrator;
+
+/// For so long a session waits for a group and a port.
+const PLACE_LIMIT: Duration = Duration::from_secs(10);
+const PLACE_RETRY: Duration = Duration::from_millis(100);
+
+/// Opens a session for `image`, which may wait for a place: blocks. `resumed` if it takes up one of the
+/// last start, and whether that one had started.
+pub(crate) fn open(point: &Arc<Point>, image: &str, resumed: Option<bool>) {
+    match try_open(point, image, resumed) {
+        Ok(running) => {
+            let (group, started) = (running.group, resumed.is_some());
+            info!(session = running.id, image, %group, resumed = started, "session is open");
+        }
+        Err(why) => {
+            warn!(image, "no session can be opened: {why}");
+            point.engine.abandon(image);
+            point.gate.session_failed(image);
+        }
+    }
+}
+
+fn try_open(point: &Arc<Point>, name: &str, resumed: Option<bool>) -> Result<Arc<Running>, String> {
+    let (image, ready) = point.catalogue.ready(name).map_err(|error| error.to_string())?;
+    let (config, starts_ms) = terms(point, &image, resumed == Some(true));
+    let begun = Instant::now();
+    let session = loop {
+        let delivery = reopened(&image, &ready)?;
+        match point.engine.start_session(config.clone(), delivery, ready.manifest.clone()) {
+            Ok(session) => break session,
+            Err(EngineError::NothingLent { .. }) if begun.elapsed() < PLACE_LIMIT => {
+                point.place_wanted.notify_one();
+                std::thread::sleep(PLACE_RETRY);
+            }
+            Err(error) => return Err(chain(&error)),
+        }
+    };
+    let opened_ms = now_ms();
+    let id = format!("{:x}-{:08x}", opened_ms / 1000, session.id().0);
+    let (group, control) = (session.group(), session.control());
+    let started = resumed == Some(true);
+    let running = Arc::new(Running::new(id, (image, ready), group, (opened_ms, starts_ms), control, started));
+    running.look(Instant::now());
+    point.sessions.add(running.clone());
+    record(point, &running, None);
+    let (point, followed) = (point.clone(), running.clone());
+    std::thread::Builder::new()
+        .name("events".into())
+        .spawn(move || follow(&point, &followed, session))
+        .map_err(|error| format!("the system refuses a thread: {error}"))?;
+    Ok(running)
+}
+
+/// The files again, if they are still what was hashed.
+fn reopened(image: &Image, ready: &Ready) -> Result<Delivery, String> {
+    let delivery = Delivery::open(&image.files).map_err(|error| chain(&error))?;
+    let stamps = |delivery: &Delivery| delivery.files().iter().map(|file| *file.stamp()).collect::<Vec<_>>();
+    match stamps(&delivery) == stamps(&ready.delivery) {
+        true => Ok(delivery),
+        false => Err("its files have changed and are hashed anew".to_owned()),
+    }
+}
+
+/// Terms of a session for `image`, and when its hour comes.
+fn terms(point: &Point, image: &Image, has_started: bool) -> (SessionConfig, Option<i64>) {
+    let settings = point.settings();
+    let now = ZonedDateTime::now();
+    // Whoever was in it must not wait for a number that has gone home.
+    let hour = image.start.at.filter(|_| !has_started).map(|at| at.next(&now));
+    let after = hour.map(|hour| until(&now, hour));
+    let start = match has_started {
+        true => StartPolicy::default(),
+        false => StartPolicy { after, ..image.start.policy() },
+    };
+    let group_class = point.engine.lent().free.last().and_then(|place| check_group(place.ip()).ok());
+    let needs_source = group_class.is_some_and(GroupClass::needs_source);
+    let slow = &settings.clients.slow;
+    let profile = settings.rate.profile().unwrap_or(point.usual_profile);
+    let config = SessionConfig {
+        source_specific: settings.multicast.source_specific || needs_source,
+        ttl: settings.multicast.ttl,
+        dscp: settings.multicast.dscp,
+        adaptive: settings.rate.adapts().then_some(slow.pace),
+        start,
+        silence: settings.clients.silence,
+        ladder: slow.ladder,
+        // Late comers are taken in until it has rested for long enough.
+        keep_open: true,
+        weight: image.priority.into(),
+        ..SessionConfig::new(image.name.clone(), profile)
+    };
+    (config, hour.map(|hour| hour.as_millisecond()))
+}
+
+fn until(now: &ZonedDateTime, hour: Timestamp) -> Duration {
+    let ms = hour.as_millisecond().saturating_sub(now.timestamp().as_millisecond());
+    Duration::from_millis(ms.max(0).unsigned_abs())
+}
+
+/// Passes its events on until it is over.
+fn follow(point: &Arc<Point>, running: &Arc<Running>, session: Session) {
+    let mut narrator = Narrator::default();
+    let mut cause = None;
+    for event in session.events() {
+        running.note(&event, now_ms());
+        note_for_gate(point, running, &event);
+        if let SenderEvent::Ended { cause: told } = &event {
+            cause = Some(*told);
+        }
+        let text = narrator.tell(&event);
+        if let Some(text) = &text {
+            info!(session = running.id, image = running.image.name, "{text}");
+        }
+        let (session, image) = (running.id.clone(), running.image.name.clone());
+        point.tell(News::Event { ms: now_ms(), session, image, text, event });
+    }
+    conclude(point, running, session.wait(), cause);
+}
+
+fn note_for_gate(point: &Point, running: &Running, event: &SenderEvent) {
+    use SenderEvent as E;
+    let image = &running.image.name;
+    match event {
+        E::ClientJoined { client, .. } => point.gate.joined(image, *client),
+        E::ClientComplete { client, .. }
+        | E::ClientLeft { client, .. }
+        | E::ClientGivenUp { client, .. }
+        | E::ClientRemoved { client, .. }
+        | E::ClientEvicted { client, .. } => point.gate.release(image, *client),
+        _ => {}
+    }
+}
+
+/// It is over.
+fn conclude(
+    point: &Arc<Point>,
+    running: &Arc<Running>,
+    result: Result<SessionSummary, SessionError>,
+    cause: Option<EndCause>,
+) {
+    let outcome = match (&result, cause) {
+        (Err(error), _) => format!("failed: {}", chain(error)),
+        (Ok(_), Some(EndCause::Cancelled)) => match running.cancelled_by() {
+            Some(who) => format!("cancelled by {who}"),
+            None => "cancelled".to_owned(),
+        },
+        (Ok(_), Some(EndCause::Suspended)) => SUSPENDED.to_owned(),
+        (Ok(_), _) => "finished".to_owned(),
+    };
+    match result {
+        Ok(summary) => {
+            let count = |state| summary.snapshot.clients.iter().filter(|client| client.state == state).count() as u64;
+            let (complete, all) = (count(ClientState::Complete), summary.snapshot.clients.len() as u64);
+            let counters = summary.snapshot.counters;
+            point.count(|totals| {
+                totals.sessions += 1;
+                totals.wire_bytes += counters.wire_bytes;
+                totals.feedback_bytes += counters.feedback_bytes;
+                totals.complete += complete;
+                totals.failed += all - complete;
+            });
+            let (seconds, wire_bytes) = (summary.seconds, counters.wire_bytes);
+            info!(session = running.id, image = running.image.name, complete, all, seconds, wire_bytes, "{outcome}");
+            running.conclude(summary.snapshot);
+        }
+        Err(_) => {
+            point.count(|totals| totals.sessions += 1);
+            warn!(session = running.id, image = running.image.name, "session {outcome}");
+        }
+    }
+    record(point, running, Some(&outcome));
+    point.sessions.remove(&running.id);
+    point.gate.session_ended(&running.image.name);
+    point.tell(News::Sessions { sessions: point.running() });
+}
+
+/// How a session ended that the next start takes up.
+pub(crate) const SUSPENDED: &str = "suspended";
+
+/// Has the site know how a session stands; a suspended one stays, as if it ran.
+pub(crate) fn record(point: &Point, running: &Running, outcome: Option<&str>) {
+    let Some(snapshot) = running.snapshot() else { return };
+    let view = SessionView::of(running, &snapshot, "");
+    let outcome = outcome.filter(|outcome| *outcome != SUSPENDED);
+    let ended_ms = outcome.map(|_| now_ms());
+    point.recorder.session(SessionRow {
+        id: running.id.clone(),
+        server: point.server.clone(),
+        image: view.image,
+        version: view.version.unwrap_or_default(),
+        group: running.group.ip().to_string(),
+        port: running.group.port(),
+        state: if ended_ms.is_some() { "ended".to_owned() } else { view.state },
+        started: running.has_started(),
+        rate_bits: view.rate,
+        bytes: view.bytes,
+        sent_bytes: view.wire_bytes,
+        opened_ms: running.opened_ms,
+        ended_ms,
+        outcome: outcome.map(str::to_owned),
+        clients: snapshot.clients.len() as u32,
+        complete: view.complete,
+        detail: String::new(),
+    });
+    let views = ClientView::all_of(running, &snapshot).into_iter();
+    let rows = views.zip(&snapshot.clients).map(|(client, known)| {
+        let (joined_ms, ended) = running.times(known.client);
+        ClientRow {
+            client: client.client,
+            host: client.host,
+            address: client.address,
+            // Whoever was active when it ended went without the image.
+            state: if ended.is_none() && ended_ms.is_some() { client_word(ClientState::Left).to_owned() } else { client.state },
+            path: client.path,
+            verified: client.verified.into(),
+            blocks: client.blocks.into(),
+            loss: client.loss,
+            reason: client.reason.or_else(|| outcome.filter(|_| ended.is_none()).map(str::to_owned)),
+            joined_ms,
+            ended_ms: ended.or(ended_ms),
+        }
+    });
+    point.recorder.clients(&running.id, rows.collect());
+}

@@ -1,0 +1,318 @@
+//! The distribution point: all that is known and runs, and what can be asked of it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use jiff::Timestamp;
+use multicast_core::engine::Engine;
+use multicast_core::net::Interface;
+use multicast_core::pace::Profile;
+use multicast_core::sender::SenderEvent;
+use multicast_core::types::ClientId;
+use serde::Serialize;
+use tokio::sync::{Notify, broadcast};
+
+use super::content::packages::Packages;
+use super::content::{Catalogue, Keeper};
+use super::gate::Gate;
+use super::sessions::{Running, Sessions};
+use super::unicasts::Unicasts;
+use super::views::{ClientView, ImageView, SessionView};
+use crate::config::Settings;
+use crate::site::{Recorder, SessionFilter, SessionSeen, Site, SiteError};
+
+/// News that wait for a listener; who reads slower than this misses some, and is told so.
+const NEWS_WAITING: usize = 4096;
+
+/// A distribution point.
+pub(crate) struct Point {
+    settings: RwLock<Arc<Settings>>,
+    /// This server's own number for ever, by which the site knows it.
+    pub(crate) server: String,
+    pub(crate) started: Instant,
+    pub(crate) site: Site,
+    pub(crate) recorder: Recorder,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) keeper: Keeper,
+    pub(crate) packages: Packages,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) interface: Interface,
+    /// Rate and sizes of streams, unless the settings say others.
+    pub(crate) usual_profile: Profile,
+    pub(crate) sessions: Sessions,
+    pub(crate) unicasts: Unicasts,
+    /// Told when a stream found no place.
+    pub(crate) place_wanted: Arc<Notify>,
+    news: broadcast::Sender<Arc<News>>,
+    /// Sessions of the last start that are to go on, by image: whether they had started.
+    resumable: Mutex<HashMap<String, bool>>,
+    pub(crate) totals: Mutex<Totals>,
+}
+
+/// What sessions that are over came to, for the metrics.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Totals {
+    pub(crate) sessions: u64,
+    pub(crate) wire_bytes: u64,
+    pub(crate) feedback_bytes: u64,
+    pub(crate) complete: u64,
+    pub(crate) failed: u64,
+}
+
+/// Something that listeners are told.
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum News {
+    /// Something happened in a session.
+    Event {
+        /// Milliseconds since 1970.
+        ms: i64,
+        session: String,
+        image: String,
+        /// In words, if it is worth some.
+        text: Option<String>,
+        #[serde(flatten)]
+        event: SenderEvent,
+    },
+    /// How the sessions of this server stand.
+    Sessions { sessions: Vec<SessionView> },
+    /// How the images of this server stand.
+    Images { images: Vec<ImageView> },
+}
+
+/// What was put together at the start.
+pub(crate) struct Parts {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) server: String,
+    pub(crate) site: Site,
+    pub(crate) recorder: Recorder,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) keeper: Keeper,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) engine: Engine,
+    pub(crate) interface: Interface,
+    pub(crate) usual_profile: Profile,
+    pub(crate) resumable: HashMap<String, bool>,
+}
+
+/// Why a command cannot be carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum CommandError {
+    /// No such session runs.
+    #[error("there is no session {id}")]
+    NoSession { id: String },
+    /// It has no such client.
+    #[error("session {id} has no client {client}")]
+    NoClient { id: String, client: String },
+    /// The session is not in a state for it.
+    #[error("session {id} is {state}: it cannot be {wanted}")]
+    State { id: String, state: String, wanted: &'static str },
+}
+
+/// What an operator may want of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Command {
+    Start,
+    Pause,
+    Resume,
+    Cancel,
+}
+
+impl Command {
+    /// What it makes of a session.
+    fn wanted(self) -> &'static str {
+        match self {
+            Self::Start => "started",
+            Self::Pause => "paused",
+            Self::Resume => "resumed",
+            Self::Cancel => "cancelled",
+        }
+    }
+
+    fn fits(self, state: &str) -> bool {
+        match self {
+            Self::Start => state == "waiting",
+            Self::Pause => matches!(state, "running" | "idle"),
+            Self::Resume => state == "paused",
+            Self::Cancel => state != "ended",
+        }
+    }
+}
+
+impl Point {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            settings: RwLock::new(parts.settings),
+            server: parts.server,
+            started: Instant::now(),
+            site: parts.site,
+            recorder: parts.recorder,
+            catalogue: parts.catalogue,
+            keeper: parts.keeper,
+            packages: Packages::default(),
+            gate: parts.gate,
+            engine: Arc::new(parts.engine),
+            interface: parts.interface,
+            usual_profile: parts.usual_profile,
+            sessions: Sessions::default(),
+            unicasts: Unicasts::default(),
+            place_wanted: Arc::default(),
+            news: broadcast::Sender::new(NEWS_WAITING),
+            resumable: Mutex::new(parts.resumable),
+            totals: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes over changed settings, as far as that goes without a restart.
+    pub(crate) fn apply(&self, settings: Settings) {
+        let settings = Arc::new(settings);
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings.clone();
+        self.gate.reload(&settings);
+        self.keeper.reload(settings);
+    }
+
+    /// Tells whoever listens.
+    pub(crate) fn tell(&self, news: News) {
+        // Nobody has to listen.
+        let _ = self.news.send(Arc::new(news));
+    }
+
+    /// Whether somebody listens.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.news.receiver_count() > 0
+    }
+
+    pub(crate) fn news(&self) -> broadcast::Receiver<Arc<News>> {
+        self.news.subscribe()
+    }
+
+    /// The images of this server.
+    pub(crate) fn images(&self) -> Vec<ImageView> {
+        let session = |name: &str| self.sessions.of_image(name).map(|running| running.id.clone());
+        self.catalogue.all().iter().map(|image| ImageView::of(image, session(&image.name))).collect()
+    }
+
+    /// The sessions of this server that run, as they were at the last look.
+    pub(crate) fn running(&self) -> Vec<SessionView> {
+        let server = &self.settings().server.name;
+        let view = |running: &Arc<Running>| Some(SessionView::of(running, &*running.snapshot()?, server));
+        self.sessions.all().iter().filter_map(view).collect()
+    }
+
+    /// All sessions of the site that run: this server's as they are, other servers' as they told last.
+    pub(crate) async fn site_sessions(&self) -> Result<Vec<SessionView>, SiteError> {
+        let mut all = self.running();
+        let others = self.site.sessions(SessionFilter::Live).await?;
+        all.extend(others.into_iter().filter(|seen| seen.row.server != self.server && !seen.dead).map(SessionView::from));
+        Ok(all)
+    }
+
+    /// The clients of one session of this server, or of all, and those that fetch by HTTP.
+    pub(crate) fn clients(&self, session: Option<&str>) -> Vec<ClientView> {
+        let of_session = |running: Arc<Running>| Some(ClientView::all_of(&running, &*running.snapshot()?));
+        match session {
+            Some(id) => self.sessions.get(id).and_then(of_session).unwrap_or_default(),
+            None => {
+                let mut all: Vec<_> = self.sessions.all().into_iter().filter_map(of_session).flatten().collect();
+                all.extend(self.fetching());
+                all
+            }
+        }
+    }
+
+    /// The clients that fetch by HTTP.
+    pub(crate) fn fetching(&self) -> Vec<ClientView> {
+        let block = |image: &str| {
+            let ready = self.catalogue.ready(image).ok();
+            ready.map_or(0, |(_, ready)| ready.manifest.layout.geometry().block_size())
+        };
+        self.unicasts.all(Instant::now(), block).into_iter().map(ClientView::from).collect()
+    }
+
+    /// Carries out what an operator wants of a session of this server.
+    pub(crate) fn command(&self, id: &str, command: Command, who: &str) -> Result<(), CommandError> {
+        let running = self.sessions.get(id).ok_or_else(|| CommandError::NoSession { id: id.to_owned() })?;
+        let state = running.snapshot().map_or("waiting", |snapshot| super::views::state_word(snapshot.state));
+        if !command.fits(state) {
+            let (id, state) = (id.to_owned(), state.to_owned());
+            return Err(CommandError::State { id, state, wanted: command.wanted() });
+        }
+        tracing::info!(session = id, image = running.image.name, by = who, "session is to be {}", command.wanted());
+        match command {
+            Command::Start => running.control.start_now(),
+            Command::Pause => running.control.pause(),
+            Command::Resume => running.control.resume(),
+            Command::Cancel => running.cancel(who),
+        }
+        Ok(())
+    }
+
+    /// Removes a client from a session of this server for good.
+    pub(crate) fn remove(&self, id: &str, client: &str, who: &str) -> Result<(), CommandError> {
+        let running = self.sessions.get(id).ok_or_else(|| CommandError::NoSession { id: id.to_owned() })?;
+        let no_client = || CommandError::NoClient { id: id.to_owned(), client: client.to_owned() };
+        let number = u64::from_str_radix(client, 16).map(ClientId).map_err(|_| no_client())?;
+        let snapshot = running.snapshot().ok_or_else(no_client)?;
+        let known = snapshot.clients.iter().find(|known| known.client == number).ok_or_else(no_client)?;
+        tracing::info!(session = id, client, host = known.host, by = who, "client is removed");
+        running.control.remove(number);
+        Ok(())
+    }
+
+    /// The session of the last start for `image`, once: whether it had started.
+    pub(crate) fn take_resumable(&self, image: &str) -> Option<bool> {
+        self.resumable.lock().unwrap_or_else(PoisonError::into_inner).remove(image)
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds to what sessions that are over came to.
+    pub(crate) fn count(&self, add: impl FnOnce(&mut Totals)) {
+        add(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// This host's clock, milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+impl From<SessionSeen> for SessionView {
+    fn from(seen: SessionSeen) -> Self {
+        let row = seen.row;
+        Self {
+            id: row.id,
+            server: seen.server_name,
+            image: row.image,
+            version: Some(row.version).filter(|version| !version.is_empty()),
+            state: row.state,
+            outcome: row.outcome,
+            group: format!("{}:{}", row.group, row.port),
+            rate: row.rate_bits,
+            bytes: row.bytes,
+            blocks: 0,
+            wire_bytes: row.sent_bytes,
+            remaining_seconds: 0.0,
+            awaited: 0,
+            starts_ms: None,
+            opened_ms: row.opened_ms,
+            ended_ms: row.ended_ms,
+            active: row.clients.saturating_sub(row.complete),
+            complete: row.complete,
+            failed: 0,
+            progress: 0.0,
+            median_loss: 0.0,
+            slowest: None,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The sessions of this server, each from its opening to its last word.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use multicast_core::engine::SessionControl;
+use multicast_core::sender::{SenderEvent, SessionSnapshot};
+use multicast_core::types::ClientId;
+use multicast_core::wire::SessionState;
+
+use super::content::{Image, Ready};
+use crate::summary::Reasons;
+
+/// A session.
+pub(crate) struct Running {
+    /// Its number, in hexadecimal.
+    pub(crate) id: String,
+    pub(crate) image: Arc<Image>,
+    pub(crate) ready: Arc<Ready>,
+    pub(crate) group: SocketAddr,
+    /// Milliseconds since 1970.
+    pub(crate) opened_ms: i64,
+    /// When its hour comes, milliseconds since 1970.
+    pub(crate) starts_ms: Option<i64>,
+    pub(crate) control: SessionControl,
+    state: Mutex<State>,
+}
+
+struct State {
+    snapshot: Option<Arc<SessionSnapshot>>,
+    started: bool,
+    reasons: Reasons,
+    /// When each client joined and when it was done or went, milliseconds since 1970.
+    times: HashMap<ClientId, (i64, Option<i64>)>,
+    /// Since when it has nobody to serve.
+    resting: Option<Instant>,
+    /// What its operator wanted.
+    cancelled_by: Option<String>,
+}
+
+impl Running {
+    pub(crate) fn new(
+        id: String,
+        (image, ready): (Arc<Image>, Arc<Ready>),
+        group: SocketAddr,
+        (opened_ms, starts_ms): (i64, Option<i64>),
+        control: SessionControl,
+        started: bool,
+    ) -> Self {
+        let (reasons, times) = (Reasons::default(), HashMap::new());
+        let state = Mutex::new(State { snapshot: None, started, reasons, times, resting: None, cancelled_by: None });
+        Self { id, image, ready, group, opened_ms, starts_ms, control, state }
+    }
+
+    /// Notes what happened in it, at `ms` since 1970.
+    pub(crate) fn note(&self, event: &SenderEvent, ms: i64) {
+        use SenderEvent as E;
+        self.with(|state| {
+            state.reasons.note(event);
+            match event {
+                E::Started { .. } => state.started = true,
+                E::ClientJoined { client, .. } => drop(state.times.insert(*client, (ms, None))),
+                E::ClientComplete { client, .. }
+                | E::ClientLeft { client, .. }
+                | E::ClientGivenUp { client, .. }
+                | E::ClientRemoved { client, .. }
+                | E::ClientEvicted { client, .. } => state.times.entry(*client).or_insert((ms, None)).1 = Some(ms),
+                _ => {}
+            }
+        });
+    }
+
+    /// When a client joined, and when it was done or went, milliseconds since 1970.
+    pub(crate) fn times(&self, client: ClientId) -> (i64, Option<i64>) {
+        self.with(|state| state.times.get(&client).copied().unwrap_or((self.opened_ms, None)))
+    }
+
+    /// Takes a new picture, which waits for the session's thread; false if it is over.
+    pub(crate) fn look(&self, now: Instant) -> bool {
+        let Some(snapshot) = self.control.snapshot() else { return false };
+        let active = snapshot.clients.iter().any(|client| client.state.is_active());
+        let rests = !active && matches!(snapshot.state, SessionState::Waiting | SessionState::Idle);
+        self.with(|state| {
+            state.resting = if rests { state.resting.or(Some(now)) } else { None };
+            state.snapshot = Some(Arc::new(snapshot));
+        });
+        true
+    }
+
+    /// Keeps its last picture.
+    pub(crate) fn conclude(&self, snapshot: SessionSnapshot) {
+        self.with(|state| state.snapshot = Some(Arc::new(snapshot)));
+    }
+
+    /// The last picture, if one was taken.
+    pub(crate) fn snapshot(&self) -> Option<Arc<SessionSnapshot>> {
+        self.with(|state| state.snapshot.clone())
+    }
+
+    /// Since when nobody is in it.
+    pub(crate) fn resting_since(&self) -> Option<Instant> {
+        self.with(|state| state.resting)
+    }
+
+    /// It waits for nobody any more.
+    pub(crate) fn has_started(&self) -> bool {
+        self.with(|state| state.started)
+    }
+
+    /// Why a client went.
+    pub(crate) fn reason(&self, client: ClientId) -> Option<String> {
+        self.with(|state| state.reasons.get(client).map(str::to_owned))
+    }
+
+    /// Cancels it in the name of an operator.
+    pub(crate) fn cancel(&self, who: &str) {
+        self.with(|state| state.cancelled_by = Some(who.to_owned()));
+        self.control.cancel();
+    }
+
+    /// Who cancelled it.
+    pub(crate) fn cancelled_by(&self) -> Option<String> {
+        self.with(|state| state.cancelled_by.clone())
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// All that run, by number.
+#[derive(Default)]
+pub(crate) struct Sessions(RwLock<BTreeMap<String, Arc<Running>>>);
+
+impl Sessions {
+    pub(crate) fn add(&self, running: Arc<Running>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(running.id.clone(), running);
+    }
+
+    pub(crate) fn remove(&self, id: &str) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<Arc<Running>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Running>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// The session that serves `image`.
+    pub(crate) fn of_image(&self, image: &str) -> Option<Arc<Running>> {
+        self.all().into_iter().find(|running| running.image.name == image)
+    }
+}

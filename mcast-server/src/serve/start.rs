@@ -1,0 +1,393 @@
+//! From settings to a running distribution point, and to its good end.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use identity::{Created, SiteIdentity};
+use multicast_core::engine::{ContentLocation, Doorkeeper, Engine, EngineConfig};
+use multicast_core::net::{self, Interface};
+use sd_notify::NotifyState;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tracing::{error, info, warn};
+
+use super::content::{Catalogue, Keeper, KeeperConfig};
+use super::gate::Gate;
+use super::http::listener::Listener;
+use super::http::{self, Shared};
+use super::places::Places;
+use super::point::{Parts, Point};
+use super::{log, tasks};
+use crate::config::{AddressSource, Loaded, ServeArguments, Settings, Surroundings};
+use crate::exit::{Exit, Failure, chain};
+use crate::site::{Account, Backend, Recorder, ServerRow, Site};
+use crate::terms::{profile_of, seed, symbol_size};
+
+/// For so long the site is told what it does not know yet, and connections are answered, at the end.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+const SUSPEND_LIMIT: Duration = Duration::from_secs(3);
+
+/// Serves until SIGINT or SIGTERM.
+pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<(), Failure> {
+    let settings = Arc::new(loaded.settings);
+    log::install(&settings.log);
+    loaded.warnings.iter().for_each(|text| warn!("{text}"));
+    make_folder(&settings.site.state)?;
+    let mut signals = Signals::install()?;
+    let server = server_id(&settings.site.state)?;
+    let sockets = bind(&settings)?;
+    let identity = identity(&settings)?;
+    let site = open_site(&settings).await?;
+    let interface = net::choose(settings.server.interface.as_deref())?;
+    let resumable = resumable(&site, &server).await?;
+    let catalogue = Catalogue::new();
+    let (gate, wishes) = Gate::new(catalogue.clone(), &settings);
+    let gate = Arc::new(gate);
+    let content = content_location(&settings, identity.as_ref());
+    let engine = start_engine(&settings, &interface, gate.clone(), content)?;
+    let place = settings.cache_place();
+    let symbol_size = symbol_size(group_like(&settings), interface.mtu);
+    let keeper = Keeper::start(settings.clone(), KeeperConfig { symbol_size, cache: place }, catalogue.clone());
+    let keeper = keeper.map_err(|error| Failure::of(Exit::Error, &error))?;
+    let recorder = Recorder::start(site.clone(), server.clone());
+    site.register_server(&server_row(&settings, &server, &engine)).await.map_err(|error| site_failure(&error))?;
+    let usual_profile = profile_of(&interface);
+    let point = Arc::new(Point::new(Parts {
+        settings: settings.clone(),
+        server,
+        site,
+        recorder,
+        catalogue,
+        keeper,
+        gate,
+        engine,
+        interface,
+        usual_profile,
+        resumable,
+    }));
+
+    let (stop, stopped) = watch::channel(false);
+    let mut running = JoinSet::new();
+    running.spawn(tasks::fulfil(point.clone(), wishes));
+    running.spawn(tasks::look(point.clone(), stopped.clone()));
+    running.spawn(tasks::follow_content(point.clone(), stopped.clone()));
+    running.spawn(tasks::obey(point.clone(), stopped.clone()));
+    let keeping = tokio::spawn(places(&point, &settings).keep(stopped.clone()));
+    let answering = listen(&point, sockets, identity.as_ref(), &stopped);
+    say_ready(&point, identity.as_ref());
+
+    until_stopped(&point, &mut signals, arguments).await;
+
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    info!("stopping; sessions go on with the next start");
+    suspend(&point).await;
+    let _ = stop.send(true);
+    let _ = tokio::time::timeout(FLUSH_LIMIT, answering.join_all()).await;
+    let _ = tokio::time::timeout(FLUSH_LIMIT, keeping).await;
+    if !point.recorder.flush(FLUSH_LIMIT).await {
+        error!("the site's database could not be told how the last sessions stand");
+    }
+    if let Err(error) = point.site.retire_server(&point.server).await {
+        warn!("{}", chain(&error));
+    }
+    running.abort_all();
+    point.site.close().await;
+    Ok(())
+}
+
+/// Signals that mean something here.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn install() -> Result<Self, Failure> {
+        let install = |kind| signal(kind).map_err(|error| Failure::of(Exit::Error, &error));
+        Ok(Self {
+            interrupt: install(SignalKind::interrupt())?,
+            terminate: install(SignalKind::terminate())?,
+            hangup: install(SignalKind::hangup())?,
+        })
+    }
+}
+
+async fn until_stopped(point: &Arc<Point>, signals: &mut Signals, arguments: &ServeArguments) {
+    loop {
+        tokio::select! {
+            _ = signals.interrupt.recv() => break,
+            _ = signals.terminate.recv() => break,
+            _ = signals.hangup.recv() => reload(point, arguments),
+        }
+    }
+    // Who cannot wait says it again.
+    let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+        _ => return,
+    };
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        std::process::exit(Exit::Cancelled.code().into());
+    });
+}
+
+/// Reads the settings again and takes over what can be.
+fn reload(point: &Point, arguments: &ServeArguments) {
+    let _ = sd_notify::NotifyState::monotonic_usec_now()
+        .map(|now| sd_notify::notify(&[NotifyState::Reloading, now]));
+    match Loaded::load(arguments, &Surroundings::here()) {
+        Ok(new) => {
+            new.warnings.iter().for_each(|text| warn!("{text}"));
+            let old = point.settings();
+            let changes = Settings::changes(&old, &new.settings);
+            if changes.is_empty() {
+                info!("the settings are as they were");
+            }
+            changes.apply.iter().for_each(|change| info!("applied: {change}"));
+            changes.restart.iter().for_each(|change| warn!("needs a restart: {change}"));
+            point.apply(old.with_applicable(&new.settings));
+        }
+        Err(error) => error!("the settings stay as they were: {error}"),
+    }
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+}
+
+/// Has the clients ask again, and the sessions resumed by the next start.
+async fn suspend(point: &Arc<Point>) {
+    point.gate.close();
+    let point = point.clone();
+    let suspended = tokio::task::spawn_blocking(move || {
+        point.sessions.all().iter().for_each(|running| running.control.suspend());
+        let begun = std::time::Instant::now();
+        while !point.sessions.all().is_empty() && begun.elapsed() < SUSPEND_LIMIT {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let _ = suspended.await;
+}
+
+fn make_folder(folder: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o750).create(folder);
+    made.map_err(|error| {
+        Failure::new(Exit::Error, format!("cannot make the state folder {folder:?}: {error}"))
+            .with_help(Some("choose another one by site.state, or --state FOLDER"))
+    })
+}
+
+/// This server's number, made by its first start.
+fn server_id(state: &Path) -> Result<String, Failure> {
+    let path = state.join("server-id");
+    match std::fs::read_to_string(&path) {
+        Ok(id) if id.trim().len() == 16 && id.trim().bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            return Ok(id.trim().to_owned());
+        }
+        Ok(_) => {
+            return Err(Failure::new(Exit::Error, format!("{path:?} is damaged: it holds no number of 16 hexadecimal digits"))
+                .with_help(Some("remove it: the server then counts as a new one of its site")));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Failure::new(Exit::Error, format!("cannot read {path:?}: {error}"))),
+    }
+    let id = format!("{:016x}", seed());
+    let temporary = state.join("server-id.new");
+    let write = || {
+        let mut file = std::fs::File::create(&temporary)?;
+        writeln!(file, "{id}")?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, &path)
+    };
+    write().map_err(|error: std::io::Error| Failure::new(Exit::Error, format!("cannot write {path:?}: {error}")))?;
+    Ok(id)
+}
+
+/// The HTTP sockets, before anything else is begun: a port in use is a common mistake.
+struct Sockets {
+    main: Vec<TcpListener>,
+    metrics: Option<TcpListener>,
+}
+
+fn bind(settings: &Settings) -> Result<Sockets, Failure> {
+    let bind = |key: &str, address: SocketAddr| {
+        Listener::bind(address).map_err(|error| {
+            Failure::new(Exit::Error, format!("cannot listen on {address} ({key}): {error}"))
+                .with_help(Some("another program has this port, or this host does not have this address"))
+        })
+    };
+    Ok(Sockets {
+        main: settings.http.listen.iter().map(|address| bind("http.listen", *address)).collect::<Result<_, _>>()?,
+        metrics: settings.http.metrics_listen.map(|address| bind("http.metrics_listen", address)).transpose()?,
+    })
+}
+
+/// The site's certificate, if any listener speaks TLS.
+fn identity(settings: &Settings) -> Result<Option<SiteIdentity>, Failure> {
+    let listeners = settings.http.listen.iter().chain(&settings.http.metrics_listen);
+    if !listeners.copied().any(|address| settings.tls_at(address)) {
+        return Ok(None);
+    }
+    let now = SystemTime::now();
+    let failure = |error: identity::IdentityError| Failure::of(Exit::Error, &error).with_help(Some(error.help()));
+    let identity = match (&settings.http.certificate, &settings.http.key) {
+        (Some(certificate), Some(key)) => SiteIdentity::supplied(certificate, key, now).map_err(failure)?,
+        _ => {
+            let hosts = [settings.server.name.clone()];
+            let (identity, created) =
+                SiteIdentity::open_or_create(&settings.site.state, &settings.site.name, &hosts, now).map_err(failure)?;
+            if created == Created::Now {
+                info!("a certificate of the site was made: {}", identity.certificate_file().display());
+            }
+            identity
+        }
+    };
+    identity.warnings(now).iter().for_each(|warning| warn!("{warning}: {}", warning.help()));
+    Ok(Some(identity))
+}
+
+async fn open_site(settings: &Settings) -> Result<Site, Failure> {
+    use crate::config::Database;
+    let account = &settings.site.account;
+    let backend = match (&settings.site.database, settings.site.sqlite_file()) {
+        (Database::Postgres(url), _) => Backend::Postgres {
+            url: url.to_string(),
+            account: Account {
+                user: account.user.clone(),
+                password: account.password.as_ref().map(|password| password.expose().to_owned()),
+            },
+        },
+        (Database::Sqlite(_), file) => Backend::Sqlite { file: file.unwrap_or_default() },
+    };
+    Site::open(backend).await.map_err(|error| site_failure(&error))
+}
+
+fn site_failure(error: &crate::site::SiteError) -> Failure {
+    Failure::of(Exit::Error, error).with_help(error.help())
+}
+
+/// Sessions of the last start that never ended, by image: whether they had started. They count as ended now,
+/// and go on under new numbers.
+async fn resumable(site: &Site, server: &str) -> Result<HashMap<String, bool>, Failure> {
+    let rows = site.resumable(server).await.map_err(|error| site_failure(&error))?;
+    let mut images = HashMap::new();
+    for mut row in rows {
+        *images.entry(row.image.clone()).or_default() |= row.started;
+        (row.state, row.ended_ms) = ("ended".to_owned(), Some(super::point::now_ms()));
+        row.outcome = Some("interrupted: the server stopped; taken up by the next session of the image".to_owned());
+        site.put_session(&row).await.map_err(|error| site_failure(&error))?;
+    }
+    // Places of clients of that start count no more: they ask again.
+    site.free_tickets_of(server).await.map_err(|error| site_failure(&error))?;
+    site.free_places_of(server).await.map_err(|error| site_failure(&error))?;
+    Ok(images)
+}
+
+/// Where clients find content: the first listener beyond loopback, or else the first.
+fn content_location(settings: &Settings, identity: Option<&SiteIdentity>) -> Option<ContentLocation> {
+    let listen = &settings.http.listen;
+    let beyond = listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
+    let address = beyond.or(listen.first())?;
+    let tls = identity.filter(|_| settings.tls_at(*address)).map(|identity| *identity.fingerprint().bytes());
+    Some(ContentLocation { port: address.port(), tls })
+}
+
+fn start_engine(
+    settings: &Settings,
+    interface: &Interface,
+    gate: Arc<Gate>,
+    content: Option<ContentLocation>,
+) -> Result<Engine, Failure> {
+    let doorkeeper: Option<Arc<dyn Doorkeeper>> = Some(gate);
+    let usual = EngineConfig::new(interface.clone(), seed())?;
+    let (control_port, total_rate) = (settings.server.control_port, settings.rate.total);
+    Ok(Engine::start(EngineConfig { control_port, total_rate, only_lent: true, doorkeeper, content, ..usual })?)
+}
+
+/// An address of the kind that streams go to: its family decides how large a symbol can be.
+fn group_like(settings: &Settings) -> IpAddr {
+    match &settings.multicast.address {
+        AddressSource::Pool(pool) => pool.clone().allocate().unwrap_or(IpAddr::from([239, 194, 0, 1])),
+        AddressSource::Madcap => IpAddr::from([239, 194, 0, 1]),
+    }
+}
+
+fn server_row(settings: &Settings, server: &str, engine: &Engine) -> ServerRow {
+    let scheme = |address: SocketAddr| if settings.tls_at(address) { "https" } else { "http" };
+    let http = settings.http.listen.first().map(|address| format!("{}://{address}", scheme(*address)));
+    ServerRow {
+        id: server.to_owned(),
+        name: settings.server.name.clone(),
+        control: engine.control_address().to_string(),
+        http: http.unwrap_or_default(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+fn places(point: &Arc<Point>, settings: &Settings) -> Places {
+    let pool = match &settings.multicast.address {
+        AddressSource::Pool(pool) => pool.clone(),
+        AddressSource::Madcap => unreachable!("merged with the MADCAP keeper"),
+    };
+    let local = group_like(settings);
+    Places {
+        engine: point.engine.clone(),
+        site: point.site.clone(),
+        server: point.server.clone(),
+        wanted: point.place_wanted.clone(),
+        local: point.interface.address_for(local).unwrap_or(IpAddr::from([0, 0, 0, 0])),
+        ports: settings.multicast.ports,
+        pool,
+        seed: seed(),
+    }
+}
+
+fn listen(
+    point: &Arc<Point>,
+    sockets: Sockets,
+    identity: Option<&SiteIdentity>,
+    stopped: &watch::Receiver<bool>,
+) -> JoinSet<()> {
+    let settings = point.settings();
+    let fingerprint = identity.map(|identity| identity.fingerprint().to_string());
+    let shared = Arc::new(Shared { point: point.clone(), fingerprint });
+    let permits = Arc::new(Semaphore::new(settings.http.max_connections as usize));
+    let mut answering = JoinSet::new();
+    let mut serve = |socket: TcpListener, router: axum::Router| {
+        let address = socket.local_addr().ok();
+        let tls = identity.filter(|_| address.is_none_or(|address| settings.tls_at(address)));
+        let tls = tls.map(|identity| TlsAcceptor::from(identity.server_config()));
+        let listener = Listener { socket, tls, permits: permits.clone() };
+        answering.spawn(listener.serve(router, stopped.clone()));
+    };
+    let router = http::router(shared.clone());
+    sockets.main.into_iter().for_each(|socket| serve(socket, router.clone()));
+    sockets.metrics.into_iter().for_each(|socket| serve(socket, http::metrics_router(shared.clone())));
+    answering
+}
+
+fn say_ready(point: &Point, identity: Option<&SiteIdentity>) {
+    let settings = point.settings();
+    let scheme = |address: SocketAddr| if settings.tls_at(address) { "https" } else { "http" };
+    for address in &settings.http.listen {
+        info!("HTTP on {}://{address}", scheme(*address));
+    }
+    if let Some(identity) = identity {
+        info!("fingerprint of the site, for --trust: {}", identity.fingerprint());
+    }
+    if settings.tokens.is_empty() {
+        info!("the API is off: no [[token]] is configured");
+    }
+    let (control, interface) = (point.engine.control_address(), &point.interface.name);
+    info!(%control, interface, images = %settings.content.images.display(), site = point.site.name(), "serving");
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+}

@@ -1,0 +1,203 @@
+//! What goes on beside requests: wishes of the gate, looks at the sessions, commands of other servers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::MissedTickBehavior;
+use tracing::{debug, info, warn};
+
+use super::content::ImageState;
+use super::gate::{Place, Wish};
+use super::opening;
+use super::point::{Command, News, Point};
+use super::views::use_word;
+use crate::config::MulticastUse;
+use crate::exit::chain;
+use crate::site::{ImageRow, TicketAsk, Verdict};
+
+/// Between two looks at the sessions.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// Looks after which the site is told.
+const RECORD_LOOKS: u32 = 4;
+/// Between two questions whether other servers want something.
+const COMMANDS_INTERVAL: Duration = Duration::from_secs(1);
+/// Questions for places at the same time.
+const QUESTIONS: usize = 4;
+/// How long history is kept, and how often it is looked through.
+const HISTORY_DAYS: u32 = 365;
+const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Fulfils what the gate wishes for.
+pub(crate) async fn fulfil(point: Arc<Point>, mut wishes: mpsc::UnboundedReceiver<Wish>) {
+    let questions = Arc::new(Semaphore::new(QUESTIONS));
+    while let Some(wish) = wishes.recv().await {
+        let point = point.clone();
+        match wish {
+            Wish::Session(image) => {
+                let resumed = point.take_resumable(&image);
+                tokio::task::spawn_blocking(move || opening::open(&point, &image, resumed));
+            }
+            Wish::Place { image, client, host, priority } => {
+                // Closed only with the task.
+                let Ok(permit) = questions.clone().acquire_owned().await else { return };
+                tokio::spawn(async move {
+                    let number = client.to_string();
+                    let ask = TicketAsk {
+                        server: &point.server,
+                        image: &image,
+                        client: &number,
+                        host: &host,
+                        priority: priority.into(),
+                        cap: point.gate.cap(),
+                    };
+                    let place = match point.site.ask_ticket(ask).await {
+                        Ok(Verdict::Admitted) => Place::Admitted,
+                        Ok(Verdict::Queued { place, waiting, admitted }) => Place::Queued { place, waiting, admitted },
+                        Err(error) => {
+                            debug!("{}", chain(&error));
+                            place_without_site(&point)
+                        }
+                    };
+                    point.gate.settle(&image, client, place, Instant::now());
+                    drop(permit);
+                });
+            }
+            Wish::FreePlace { image, client } => {
+                tokio::spawn(async move {
+                    if let Err(error) = point.site.free_ticket(&image, &client.to_string()).await {
+                        // Places of who has gone become free by themselves with the server.
+                        warn!(image, %client, "the site still counts a client that has gone: {}", chain(&error));
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// While the site's database is out of reach this server goes by its own count.
+fn place_without_site(point: &Point) -> Place {
+    let (admitted, waiting) = point.gate.counts();
+    match point.gate.cap() {
+        Some(cap) if admitted >= cap => Place::Queued { place: waiting.max(1), waiting: waiting.max(1), admitted },
+        _ => Place::Admitted,
+    }
+}
+
+/// Looks at the sessions now and then, until `stop` says true.
+pub(crate) async fn look(point: Arc<Point>, mut stop: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(LOOK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for number in 0_u32.. {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stop.wait_for(|stops| *stops) => return,
+        }
+        let looking = point.clone();
+        // A session's thread answers between two batches.
+        let looked = tokio::task::spawn_blocking(move || {
+            let now = Instant::now();
+            let linger = looking.settings().session.linger;
+            for running in looking.sessions.all() {
+                running.look(now);
+                if running.resting_since().is_some_and(|since| now.duration_since(since) >= linger) {
+                    running.control.close();
+                }
+                if number.is_multiple_of(RECORD_LOOKS) {
+                    opening::record(&looking, &running, None);
+                }
+            }
+            looking.gate.tidy(now);
+            looking.unicasts.tidy(now);
+        });
+        if looked.await.is_err() {
+            warn!("a look at the sessions failed");
+        }
+        if point.is_watched() && number.is_multiple_of(2) {
+            point.tell(News::Sessions { sessions: point.running() });
+        }
+    }
+}
+
+/// Has the site and whoever listens know the images, and takes up sessions of the last start when their
+/// images are ready.
+pub(crate) async fn follow_content(point: Arc<Point>, mut stop: watch::Receiver<bool>) {
+    let mut changes = point.catalogue.changes();
+    loop {
+        let images = point.catalogue.all();
+        point.recorder.images(images.iter().map(|image| image_row(image)).collect());
+        for image in &images {
+            let ready = matches!(image.state, ImageState::Ready(_)) && image.multicast != MulticastUse::Never;
+            if ready && let Some(started) = point.take_resumable(&image.name) && point.gate.session_opens(&image.name) {
+                let (point, name) = (point.clone(), image.name.clone());
+                tokio::task::spawn_blocking(move || opening::open(&point, &name, Some(started)));
+            }
+        }
+        point.tell(News::Images { images: point.images() });
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            _ = stop.wait_for(|stops| *stops) => return,
+        }
+    }
+}
+
+fn image_row(image: &super::content::Image) -> ImageRow {
+    let ready = if let ImageState::Ready(ready) = &image.state { Some(ready) } else { None };
+    ImageRow {
+        name: image.name.clone(),
+        version: image.version.clone().unwrap_or_default(),
+        bytes: ready.map_or(0, |ready| ready.bytes()),
+        multicast: use_word(image.multicast).to_owned(),
+        state: image.state.word().to_owned(),
+        root: ready.map(|ready| ready.root()).unwrap_or_default(),
+        digest: String::new(),
+    }
+}
+
+/// What one server wants of another's session.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Order {
+    Session { id: String, command: Command, by: String },
+    Remove { id: String, client: String, by: String },
+}
+
+impl Order {
+    /// Carries it out here.
+    pub(crate) fn carry_out(&self, point: &Point) -> Result<(), super::point::CommandError> {
+        match self {
+            Self::Session { id, command, by } => point.command(id, *command, by),
+            Self::Remove { id, client, by } => point.remove(id, client, by),
+        }
+    }
+}
+
+/// Carries out what operators at other servers of the site want, until `stop` says true.
+pub(crate) async fn obey(point: Arc<Point>, mut stop: watch::Receiver<bool>) {
+    let mut pruned = Instant::now();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(COMMANDS_INTERVAL) => {}
+            _ = stop.wait_for(|stops| *stops) => return,
+        }
+        // The recorder tells when the database is out of reach.
+        for text in point.site.take_commands(&point.server).await.unwrap_or_default() {
+            match serde_json::from_str::<Order>(&text) {
+                Ok(order) => {
+                    if let Err(error) = order.carry_out(&point) {
+                        info!("an order of another server is not carried out: {error}");
+                    }
+                }
+                Err(error) => warn!("an order of another server cannot be read: {error}"),
+            }
+        }
+        if pruned.elapsed() >= PRUNE_INTERVAL {
+            pruned = Instant::now();
+            match point.site.prune(HISTORY_DAYS).await {
+                Ok(0) | Err(_) => {}
+                Ok(rows) => info!(rows, "history older than {HISTORY_DAYS} days is removed"),
+            }
+        }
+    }
+}

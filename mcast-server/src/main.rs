@@ -9,6 +9,7 @@ mod keyboard;
 mod plan;
 mod platform;
 mod send;
+mod site;
 mod summary;
 mod terms;
 mod text;

@@ -1,0 +1,67 @@
+//! What both databases must do, said once.
+//!
+//! SQLite's tests always run. PostgreSQL's need a server: a URL of an account that may create schemas and
+//! roles, in `MCAST_TEST_POSTGRES`, and `cargo test -- --ignored`. Each test has a schema of its own.
+
+mod bed;
+mod errors;
+mod outage;
+mod proxy;
+mod records;
+mod servers;
+mod tickets;
+
+/// Each claim becomes a test on either database.
+macro_rules! on_both {
+    ($($module:ident::$claim:ident),+ $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $claim() {
+                    let bed = super::bed::Bed::sqlite();
+                    super::$module::$claim(&bed).await;
+                    bed.clear().await;
+                }
+            )+
+        }
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                #[ignore = "needs a PostgreSQL server: MCAST_TEST_POSTGRES=postgres://…"]
+                async fn $claim() {
+                    let bed = super::bed::Bed::postgres().await;
+                    super::$module::$claim(&bed).await;
+                    bed.clear().await;
+                }
+            )+
+        }
+    };
+}
+
+on_both! {
+    servers::a_silent_server_is_dead_and_only_that_one,
+    servers::nobody_dies_of_the_databases_own_absence,
+    servers::a_server_that_left_leaves_nothing_behind,
+    servers::a_server_that_the_site_forgot_is_told_so,
+    servers::an_address_is_taken_once,
+    servers::one_address_is_shared_by_ports,
+    servers::two_servers_never_take_the_same_place,
+    servers::leases_are_kept,
+    tickets::the_cap_holds_over_servers,
+    tickets::a_higher_priority_goes_first,
+    tickets::who_stops_asking_loses_its_place,
+    tickets::a_dead_servers_tickets_are_void,
+    tickets::what_was_asked_for_after_it_was_freed_stays,
+    tickets::fifty_clients_at_two_servers_are_served_in_their_order,
+    records::a_session_is_seen_by_all_and_resumed_by_its_server,
+    records::clients_have_a_history,
+    records::what_is_old_is_forgotten,
+    records::images_are_those_of_living_servers,
+    records::a_digest_holds_as_long_as_the_file,
+    records::settings_are_settled_once,
+    records::a_command_arrives_once,
+    records::many_open_a_new_site_at_once,
+    records::a_newer_schema_is_refused,
+    records::the_recorder_writes_the_latest,
+    records::what_the_database_will_not_keep_is_given_up,
+}

@@ -55,6 +55,7 @@ fn loopback(c: &mut Criterion) {
         addresses: AddressPool::parse("auto", 1).expect("the default pool"),
         ports: DEFAULT_PORTS,
         total_rate: None,
+        content: None,
         seed: u64::from(std::process::id()),
     })
     .expect("a free port");

@@ -76,6 +76,7 @@ impl Terms {
             addresses: self.addresses.clone(),
             ports: self.ports,
             total_rate: self.total_rate,
+            content: None,
             seed: seed(),
         }
     }

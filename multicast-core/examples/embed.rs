@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         addresses: AddressPool::parse("auto", seed)?,
         ports: DEFAULT_PORTS,
         total_rate: None,
+        content: None,
         seed,
     })?;
     let session = serve(&engine, &image)?;

@@ -32,6 +32,7 @@
 //!     addresses: AddressPool::parse("auto", seed)?,
 //!     ports: DEFAULT_PORTS,
 //!     total_rate: None,
+//!     content: None,
 //!     seed,
 //! })?;
 //! let session = engine.start_session(SessionConfig::new("image", Profile::Gigabit), delivery, manifest)?;

@@ -20,6 +20,7 @@ use crate::net::{ControlSocket, Interface, Waker};
 use crate::pace::Rate;
 use crate::sender::SenderEvent;
 use crate::types::SessionId;
+use crate::wire::ContentLocation;
 
 /// The UDP port at which a server is asked for images unless it is told otherwise; just below the
 /// range that sessions take theirs from.
@@ -41,6 +42,9 @@ pub struct EngineConfig {
     /// Bits per second on the wire of all sessions together: each gets what it wants, or as much as
     /// any other.
     pub total_rate: Option<Rate>,
+    /// Where clients that multicast does not reach get the images by HTTP, on this host; it is told who
+    /// asks.
+    pub content: Option<ContentLocation>,
     /// For session numbers and the choice of ports.
     pub seed: u64,
 }
@@ -77,6 +81,7 @@ impl Engine {
             events: events_in,
             waker: waker.clone(),
             clock,
+            content: config.content,
         };
         let thread = std::thread::Builder::new()
             .name("mcast-control".into())

@@ -78,6 +78,7 @@ impl Terms {
             total_rate: self.total_rate,
             only_lent: false,
             doorkeeper: None,
+            content: None,
             seed: seed(),
         }
     }

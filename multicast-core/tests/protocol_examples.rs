@@ -11,8 +11,8 @@ use multicast_core::layout::{FileEntry, Geometry, Layout};
 use multicast_core::manifest::{Hash, Manifest};
 use multicast_core::types::{BlockIndex, ClientId, Sequence, SessionId, Slot, SymbolIndex};
 use multicast_core::wire::{
-    Heartbeat, Join, Leave, LeaveReason, Offer, Packet, Poll, Refusal, RefuseReason, Release, ReleaseReason, Report,
-    RunEncoder, SYMBOL_HEADER_LEN, SessionState, Symbol,
+    ContentLocation, Directory, Heartbeat, Inquiry, Join, Leave, LeaveReason, Offer, Packet, Poll, Refusal,
+    RefuseReason, Release, ReleaseReason, Report, RunEncoder, SYMBOL_HEADER_LEN, SessionState, Symbol,
 };
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");
@@ -91,6 +91,22 @@ fn a_join_and_its_answers_read_as_documented() {
 
     let refusal = Refusal::new(CLIENT, RefuseReason::Full, 12_000, "full: 2 of 2");
     check_packet("refusal", &encoded(|out| refusal.encode(out)), &Packet::Refusal(refusal));
+}
+
+#[test]
+fn an_inquiry_and_its_answer_read_as_documented() {
+    let inquiry = Inquiry { client: CLIENT, image: "image" };
+    let bytes = encoded(|out| inquiry.encode(out));
+    assert_eq!(Packet::decode(&bytes), Ok(Packet::Inquiry(inquiry)));
+    // The document leaves out the filling.
+    let shown = documented("inquiry");
+    assert!(bytes.starts_with(&shown) && bytes[shown.len()..].iter().all(|byte| *byte == 0), "{}", hex(&bytes));
+
+    let content = Some(ContentLocation { port: 8095, tls: Some([0x5A; 32]) });
+    let directory = Directory { client: CLIENT, content, image: "image" };
+    check_packet("directory", &encoded(|out| directory.encode(out)), &Packet::Directory(directory));
+    let nothing = Directory { client: CLIENT, content: None, image: "" };
+    check_packet("directory-of-nothing", &encoded(|out| nothing.encode(out)), &Packet::Directory(nothing));
 }
 
 #[test]

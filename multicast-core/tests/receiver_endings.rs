@@ -7,7 +7,7 @@ use multicast_core::layout::{FileEntry, Geometry, Layout};
 use multicast_core::receiver::{Receiver, ReceiverConfig, ReceiverError, ReceiverEvent};
 use multicast_core::store::MemoryStore;
 use multicast_core::types::{ClientId, Instant, Sequence, SessionId, Slot};
-use multicast_core::wire::{Heartbeat, Offer, Poll, Release, ReleaseReason, SessionState};
+use multicast_core::wire::{Heartbeat, Offer, Poll, Refusal, RefuseReason, Release, ReleaseReason, SessionState};
 
 const CLIENT: ClientId = ClientId(1);
 const SESSION: SessionId = SessionId(5);
@@ -15,16 +15,7 @@ const SESSION: SessionId = SessionId(5);
 #[test]
 fn a_cancellation_that_comes_behind_the_groups_word_of_the_end_still_counts() {
     let now = Instant::ZERO;
-    let config = ReceiverConfig {
-        client: CLIENT,
-        image: String::new(),
-        host: String::new(),
-        staging: 1 << 14,
-        wait_limit: None,
-        deaf_limit: Duration::from_secs(30),
-        seed: 1,
-    };
-    let mut receiver = Receiver::new(config, now);
+    let mut receiver = Receiver::new(config(), now);
     let files = vec![FileEntry { name: "image".into(), size: 100_000 }];
     let layout = Layout::new(Geometry::for_size(100_000, 1440), files.clone()).unwrap();
     let store = MemoryStore::new(&layout);
@@ -39,6 +30,31 @@ fn a_cancellation_that_comes_behind_the_groups_word_of_the_end_still_counts() {
     receiver.handle_datagram(now, &bytes(|out| release.encode(out)));
     let last = std::iter::from_fn(|| receiver.poll_event()).last();
     assert!(matches!(last, Some(ReceiverEvent::Failed(ReceiverError::Cancelled))), "{last:?}");
+}
+
+#[test]
+fn who_is_to_take_it_by_unicast_ends_with_the_servers_words() {
+    let now = Instant::ZERO;
+    let mut receiver = Receiver::new(config(), now);
+    let refusal = Refusal::new(CLIENT, RefuseReason::Unicast, 0, "this image is not sent by multicast");
+    receiver.handle_datagram(now, &bytes(|out| refusal.encode(out)));
+    let last = std::iter::from_fn(|| receiver.poll_event()).last();
+    let text = "this image is not sent by multicast";
+    let expected = |error: &ReceiverError| matches!(error, ReceiverError::TakeUnicast { text: told } if told == text);
+    assert!(matches!(&last, Some(ReceiverEvent::Failed(error)) if expected(error)), "{last:?}");
+    assert!(receiver.is_finished(), "there is no session to leave");
+}
+
+fn config() -> ReceiverConfig {
+    ReceiverConfig {
+        client: CLIENT,
+        image: String::new(),
+        host: String::new(),
+        staging: 1 << 14,
+        wait_limit: None,
+        deaf_limit: Duration::from_secs(30),
+        seed: 1,
+    }
 }
 
 fn bytes(encode: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {

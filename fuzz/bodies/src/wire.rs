@@ -45,6 +45,8 @@ pub fn encode(packet: &Packet<'_>) -> Vec<u8> {
         Packet::Report(report) => report.encode(&mut out),
         Packet::Leave(leave) => leave.encode(&mut out),
         Packet::Release(release) => release.encode(&mut out),
+        Packet::Inquiry(inquiry) => inquiry.encode(&mut out),
+        Packet::Directory(directory) => directory.encode(&mut out),
     }
     out
 }

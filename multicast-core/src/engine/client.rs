@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,14 +11,12 @@ use crossbeam_channel::{Receiver as Inbox, Sender as Channel, unbounded};
 
 use super::clock::Clock;
 use super::error::ClientError;
-use crate::bitmap::Bitmap;
+use super::output::{Opener, Output};
+use super::worker::Worker;
 use crate::layout::Layout;
-use crate::manifest::Manifest;
 use crate::net::{BufferSize, ControlSocket, Interface, MulticastReceiver, RECEIVE_BUFFER, Waker, wait};
-use crate::receiver::{
-    Job, JobDone, JobRunner, Receiver, ReceiverConfig, ReceiverError, ReceiverEvent, ReceiverSnapshot, Resume,
-};
-use crate::store::{Store, StoreError, TargetOptions, discard, earlier, open_target, recheck};
+use crate::receiver::{Receiver, ReceiverConfig, ReceiverError, ReceiverEvent, ReceiverSnapshot};
+use crate::store::TargetOptions;
 use crate::types::{BlockIndex, Instant, SessionId};
 use crate::wire::{LeaveReason, Offer, RefuseReason, SessionState};
 
@@ -136,6 +134,24 @@ pub enum ClientEvent {
         /// Why, in the server's words.
         text: String,
     },
+    /// The image is fetched by unicast.
+    Fetching {
+        /// Name of the image.
+        image: String,
+        /// Bytes of the image.
+        bytes_total: u64,
+        /// Blocks of the stream.
+        blocks_total: u32,
+        /// Blocks that are here and need not be fetched.
+        blocks_held: u32,
+    },
+    /// What is fetched does not come; it is tried again.
+    SourceFailed {
+        /// Why.
+        text: String,
+        /// Milliseconds until the next try.
+        retry_in_ms: u64,
+    },
     /// Everything is verified and stored.
     Complete,
 }
@@ -156,12 +172,17 @@ pub struct ClientSummary {
 pub struct Client {
     events: Inbox<ClientEvent>,
     shared: Arc<Shared>,
-    thread: JoinHandle<Result<ClientSummary, ClientError>>,
+    thread: JoinHandle<Ended>,
 }
+
+/// What a client came to, and what it leaves if that is not the image.
+type Ended = (Result<ClientSummary, ClientError>, Option<Output>);
 
 struct Shared {
     snapshot: Mutex<ReceiverSnapshot>,
     cancel: AtomicBool,
+    /// A new limit in milliseconds, 0 for none.
+    deaf_limit_ms: AtomicU64,
     waker: Waker,
 }
 
@@ -185,7 +206,12 @@ impl Client {
         };
         let clock = Clock::start();
         let idle = Receiver::new(receiver.clone(), clock.now()).snapshot();
-        let shared = Arc::new(Shared { snapshot: Mutex::new(idle), cancel: AtomicBool::new(false), waker });
+        let shared = Arc::new(Shared {
+            snapshot: Mutex::new(idle),
+            cancel: AtomicBool::new(false),
+            deaf_limit_ms: AtomicU64::new(0),
+            waker,
+        });
         let (events_in, events) = unbounded();
         let thread = ClientThread { config, control, shared: shared.clone(), events: events_in, clock };
         let thread = std::thread::Builder::new()
@@ -219,58 +245,42 @@ impl Client {
         }
     }
 
+    /// From now on it gives up if nothing of the group is heard within `limit`: where there is another
+    /// way to the image, for example.
+    pub fn set_deaf_limit(&self, limit: Duration) {
+        self.deaf_limiter()(limit);
+    }
+
+    /// Something that does so from elsewhere.
+    pub fn deaf_limiter(&self) -> impl Fn(Duration) + Send + Sync + 'static {
+        let shared = self.shared.clone();
+        move |limit| {
+            let ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+            shared.deaf_limit_ms.store(ms.max(1), Ordering::Relaxed);
+            shared.waker.wake();
+        }
+    }
+
     /// Waits for its end.
     pub fn wait(self) -> Result<ClientSummary, ClientError> {
-        self.thread.join().unwrap_or(Err(ClientError::Thread))
+        self.wait_with_output().0
+    }
+
+    /// Waits for its end; if that is an error, the output comes back, open and with all that was
+    /// verified, for a [`Fetch`](super::Fetch) to go on with.
+    pub fn wait_with_output(self) -> (Result<ClientSummary, ClientError>, Option<Output>) {
+        self.thread.join().unwrap_or((Err(ClientError::Thread), None))
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An opened output and what it holds.
+/// An opened output and the thread that works on it.
 struct Opened {
-    layout: Layout,
-    store: Arc<dyn Store>,
-    resume: Option<Resume>,
+    output: Output,
     worker: Worker,
-}
-
-/// The thread that does a receiver's jobs, in order.
-struct Worker {
-    jobs: Channel<Job>,
-    done: Inbox<JobDone>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Worker {
-    fn start(store: Arc<dyn Store>, layout: &Layout, waker: Waker) -> Result<Self, ClientError> {
-        let (jobs, inbox) = unbounded();
-        let (results, done) = unbounded();
-        let mut runner = JobRunner::new(*layout.geometry());
-        let work = move || {
-            for job in inbox {
-                if results.send(runner.run(job, store.as_ref())).is_err() {
-                    return;
-                }
-                waker.wake();
-            }
-        };
-        let thread = std::thread::Builder::new()
-            .name("mcast-verify".into())
-            .spawn(work)
-            .map_err(|source| ClientError::System { what: "a thread", source })?;
-        Ok(Self { jobs, done, thread: Some(thread) })
-    }
-
-    /// Lets it finish what it was given, so that nothing verified is lost.
-    fn finish(mut self) {
-        drop(self.jobs);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
 }
 
 struct ClientThread {
@@ -282,81 +292,65 @@ struct ClientThread {
 }
 
 impl ClientThread {
-    fn run(mut self, mut receiver: ReceiverConfig) -> Result<ClientSummary, ClientError> {
-        let opened = self.reopen(&mut receiver)?;
-        self.config.target.client = receiver.client;
+    fn run(mut self, mut receiver: ReceiverConfig) -> Ended {
+        let opened = match self.reopen() {
+            Ok(opened) => opened,
+            Err(error) => return (Err(error), None),
+        };
+        if let Some(opened) = &opened {
+            receiver.client = opened.output.client;
+            self.config.target.client = receiver.client;
+        }
         let machine = Receiver::new(receiver, self.clock.now());
-        let mut run = Run { opened, group: None, machine, kept_blocks: 0, next_snapshot: Instant::ZERO, failure: None };
+        let mut run = Run { opened, group: None, machine, next_snapshot: Instant::ZERO, failure: None };
         let result = self.receive(&mut run);
         let receiver = run.machine.snapshot();
         *lock(&self.shared.snapshot) = receiver.clone();
-        if let Some(opened) = run.opened {
+        let output = run.opened.map(|opened| {
             opened.worker.finish();
+            opened.output
+        });
+        match result {
+            Ok(()) => {
+                let seconds = (self.clock.now() - Instant::ZERO).as_secs_f64();
+                let kept_blocks = output.map_or(0, |output| output.kept_blocks);
+                (Ok(ClientSummary { receiver, seconds, kept_blocks }), None)
+            }
+            Err(error) => {
+                let held = run.machine.into_resume();
+                (Err(error), output.map(|output| Output { resume: held.or(output.resume), ..output }))
+            }
         }
-        result?;
-        let seconds = (self.clock.now() - Instant::ZERO).as_secs_f64();
-        Ok(ClientSummary { receiver, seconds, kept_blocks: run.kept_blocks })
     }
 
-    /// Takes up what an interrupted run left, before the server is asked: reading it again may take
-    /// long, and another client that is still at work on it must be found out before the server
-    /// takes both for the same.
-    fn reopen(&self, receiver: &mut ReceiverConfig) -> Result<Option<Opened>, ClientError> {
-        let Some(state) = earlier(&self.config.output, self.config.target.journal.as_deref())? else {
-            return Ok(None);
-        };
-        let Some(manifest) = state.manifest.as_deref().and_then(|encoded| Manifest::decode(encoded).ok()) else {
-            return Ok(None);
-        };
-        if self.config.fresh {
-            self.discard(&manifest.layout)?;
-            return Ok(None);
-        }
-        receiver.client = state.client;
-        self.open(manifest.layout.clone(), Some(manifest)).map(Some)
+    fn reopen(&self) -> Result<Option<Opened>, ClientError> {
+        self.opener().reopen()?.map(|output| self.opened(output)).transpose()
     }
 
-    fn discard(&self, layout: &Layout) -> Result<(), StoreError> {
-        discard(&self.config.output, layout, self.config.target.journal.as_deref())
+    fn opener(&self) -> Opener<'_> {
+        Opener {
+            path: &self.config.output,
+            fresh: self.config.fresh,
+            target: &self.config.target,
+            events: &self.events,
+            cancel: &self.shared.cancel,
+        }
     }
 
-    /// Opens the output; blocks that it is said to hold are read again if `manifest` is known.
-    fn open(&self, layout: Layout, manifest: Option<Manifest>) -> Result<Opened, ClientError> {
-        let target = open_target(&self.config.output, &layout, &self.config.target)?;
-        let store: Arc<dyn Store> = Arc::from(target.store);
-        if let Some(damage) = target.resume.damage {
-            self.tell(ClientEvent::Discarded { reason: damage.to_string() });
-        }
-        let mut resume = None;
-        if let Some(manifest) = manifest {
-            let held = self.recheck(store.as_ref(), &layout, &manifest, &target.resume.claimed)?;
-            resume = Some(Resume { manifest, held });
-        }
-        let worker = Worker::start(store.clone(), &layout, self.shared.waker.clone())?;
-        Ok(Opened { layout, store, resume, worker })
-    }
-
-    fn recheck(
-        &self,
-        store: &dyn Store,
-        layout: &Layout,
-        manifest: &Manifest,
-        claimed: &Bitmap,
-    ) -> Result<Vec<BlockIndex>, ClientError> {
-        self.tell(ClientEvent::Rechecking { claimed_blocks: claimed.count_ones() as u32 });
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let hash_of = |block| manifest.hash_of(block).map(|hash| hash.0);
-        let right = recheck(store, layout, hash_of, claimed, threads, |_| {}, &self.shared.cancel)?;
-        let held: Vec<_> = right.iter_ones().map(|block| BlockIndex(block as u32)).collect();
-        let bytes = held.iter().filter_map(|&block| layout.block(block)).map(|span| u64::from(span.len)).sum();
-        self.tell(ClientEvent::Resumed { kept_blocks: held.len() as u32, kept_bytes: bytes });
-        Ok(held)
+    fn opened(&self, output: Output) -> Result<Opened, ClientError> {
+        let waker = self.shared.waker.clone();
+        let worker = Worker::start(output.store.clone(), &output.layout, move || waker.wake())?;
+        Ok(Opened { output, worker })
     }
 
     fn receive(&mut self, run: &mut Run) -> Result<(), ClientError> {
         let mut buffer = vec![0; RECEIVE_BUFFER];
         loop {
             let now = self.clock.now();
+            match self.shared.deaf_limit_ms.swap(0, Ordering::Relaxed) {
+                0 => {}
+                ms => run.machine.set_deaf_limit(Duration::from_millis(ms)),
+            }
             if self.shared.cancel.load(Ordering::Relaxed) {
                 run.machine.leave(now, LeaveReason::Interrupted, "interrupted by its user");
             }
@@ -406,7 +400,7 @@ impl ClientThread {
             }
             // An error here is an ICMP message: the server is not there, or not yet.
             let Ok(Some(received)) = self.control.receive_stream(buffer) else { break };
-            let store = run.opened.as_ref().map(|opened| opened.store.clone());
+            let store = run.opened.as_ref().map(|opened| opened.output.store.clone());
             let (now, bytes) = (self.clock.now(), &buffer[..received.len]);
             run.machine.handle_unicast(now, bytes, received.segment, store.as_deref());
             self.settle(run);
@@ -424,7 +418,7 @@ impl ClientThread {
             let Ok(Some(received)) = group.receive(buffer) else { break };
             let bytes = &buffer[..received.len];
             run.machine.set_socket_drops(received.drops as u32);
-            run.machine.handle_group(self.clock.now(), bytes, received.segment, opened.store.as_ref());
+            run.machine.handle_group(self.clock.now(), bytes, received.segment, opened.output.store.as_ref());
             while let Some(job) = run.machine.poll_job() {
                 // The worker outlives the run.
                 let _ = opened.worker.jobs.send(job);
@@ -513,10 +507,7 @@ impl ClientThread {
         } else {
             self.control.expect_stream(self.config.receive_buffer)
         };
-        let resume = run.opened.as_mut().and_then(|opened| opened.resume.take());
-        if let Some(resume) = &resume {
-            run.kept_blocks = resume.held.len() as u32;
-        }
+        let resume = run.opened.as_mut().and_then(|opened| opened.output.resume.take());
         run.machine.accept(self.clock.now(), resume);
         Ok(ClientEvent::Joined {
             session: offer.session,
@@ -528,27 +519,18 @@ impl ClientThread {
         })
     }
 
-    /// Opens the output for the offered image; what is there of another one is discarded.
+    /// Opens the output for the offered image, unless it is open.
     fn prepare(&self, run: &mut Run, offer: &Offer, layout: Layout) -> Result<(), ClientError> {
-        let fits = |opened: &Opened| {
-            let root = opened.resume.as_ref().map(|resume| resume.manifest.root().0);
-            opened.layout == layout && root == Some(offer.manifest_root)
-        };
-        if run.opened.as_ref().is_some_and(fits) {
+        let root = offer.manifest_root;
+        if let Some(opened) = run.opened.as_mut().filter(|opened| opened.output.is_of(&layout, root)) {
+            opened.output.promised = Some(root);
             return Ok(());
         }
-        if let Some(opened) = run.opened.take() {
-            let old = opened.layout.clone();
+        let reopened = run.opened.take().map(|opened| {
             opened.worker.finish();
-            drop(opened.store);
-            self.discard(&old)?;
-            let reason = "what an interrupted run left is of another image".to_owned();
-            self.tell(ClientEvent::Discarded { reason });
-        }
-        if self.config.fresh {
-            self.discard(&layout)?;
-        }
-        run.opened = Some(self.open(layout, None)?);
+            opened.output
+        });
+        run.opened = Some(self.opened(self.opener().prepare(reopened, layout, root)?)?);
         Ok(())
     }
 
@@ -563,7 +545,6 @@ struct Run {
     opened: Option<Opened>,
     group: Option<MulticastReceiver>,
     machine: Receiver,
-    kept_blocks: u32,
     next_snapshot: Instant,
     failure: Option<ClientError>,
 }

@@ -13,7 +13,9 @@ use super::session::{Inbound, pass_on};
 use crate::net::{ControlSocket, Waker, wait};
 use crate::sender::SenderEvent;
 use crate::types::{ClientId, Instant, SessionId};
-use crate::wire::{Join, Kind, Packet, Refusal, RefuseReason, VERSION, WireError, peek};
+use crate::wire::{
+    ContentLocation, Directory, Inquiry, Join, Kind, Packet, Refusal, RefuseReason, VERSION, WireError, peek,
+};
 
 /// Milliseconds after which a client may ask again for an image that is not there, or not yet.
 const RETRY_MS: u32 = 500;
@@ -82,6 +84,8 @@ pub(super) struct FrontDoor {
     pub(super) events: Channel<SenderEvent>,
     pub(super) waker: Waker,
     pub(super) clock: Clock,
+    /// Where single clients get the images.
+    pub(super) content: Option<ContentLocation>,
 }
 
 impl FrontDoor {
@@ -112,6 +116,7 @@ impl FrontDoor {
             Packet::Join(join) => self.join(from, &join, datagram),
             Packet::Report(report) => self.route(from, report.session, report.client, datagram),
             Packet::Leave(leave) => self.route(from, leave.session, leave.client, datagram),
+            Packet::Inquiry(inquiry) => self.direct(from, &inquiry),
             _ => {}
         }
     }
@@ -169,6 +174,20 @@ impl FrontDoor {
             Some(inbound) => pass_on(inbound, from, datagram),
             None => self.answer(from, client, RefuseReason::UnknownSession, 0, "no such session here: join again"),
         }
+    }
+
+    /// Says where the content is, and of which image a client speaks that names none.
+    fn direct(&self, from: SocketAddr, inquiry: &Inquiry<'_>) {
+        let mut image = inquiry.image.to_owned();
+        if image.is_empty() {
+            let door = lock(&self.door);
+            let mut names = door.sessions.values().map(|(name, _)| name);
+            image = names.next().filter(|_| names.next().is_none()).cloned().unwrap_or_default();
+        }
+        let mut payload = Vec::new();
+        Directory { client: inquiry.client, content: self.content, image: &image }.encode(&mut payload);
+        // A lost answer is asked for again.
+        let _ = self.socket.send_to(&payload, from);
     }
 
     fn refuse(&self, to: SocketAddr, client: ClientId, host: &str, reason: RefuseReason, retry_ms: u32, text: &str) {

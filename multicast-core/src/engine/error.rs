@@ -3,10 +3,12 @@
 use crate::address::{AddressError, PortError};
 use crate::codec::CodecError;
 use crate::image::ImageError;
+use crate::manifest::ManifestError;
 use crate::net::NetError;
 use crate::pace::Rate;
 use crate::receiver::ReceiverError;
 use crate::store::StoreError;
+use crate::types::BlockIndex;
 
 /// Why an engine or a session could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +94,9 @@ pub enum ClientError {
     /// The protocol, the server or the store.
     #[error(transparent)]
     Receiver(#[from] ReceiverError),
+    /// What was to be fetched by unicast.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// The output cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -110,4 +115,37 @@ pub enum ClientError {
     /// The client's thread is gone.
     #[error("the client's thread ended unexpectedly")]
     Thread,
+}
+
+/// Why an image could not be fetched by unicast.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The server will not, or is not who it should be.
+    #[error("the server refuses: {text}")]
+    Refused {
+        /// Why.
+        text: String,
+    },
+    /// Nothing came within the time set.
+    #[error("nothing was fetched in {seconds:.0} s of trying: {last}")]
+    GivenUp {
+        /// How long it tried.
+        seconds: f64,
+        /// What happened last.
+        last: String,
+    },
+    /// A manifest that cannot be.
+    #[error("the server's manifest makes no sense: {0}")]
+    Manifest(#[from] ManifestError),
+    /// A block that never was what the manifest says.
+    #[error(
+        "block {block} did not match its hash in any of {tries} tries: the server's image is not the one that its manifest describes"
+    )]
+    BlockDamaged {
+        /// Which.
+        block: BlockIndex,
+        /// How often it was fetched.
+        tries: u32,
+    },
 }

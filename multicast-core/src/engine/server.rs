@@ -21,6 +21,7 @@ use crate::net::{ControlSocket, Interface, Waker};
 use crate::pace::Rate;
 use crate::sender::SenderEvent;
 use crate::types::SessionId;
+use crate::wire::ContentLocation;
 
 /// The UDP port at which a server is asked for images unless it is told otherwise; just below the
 /// range that sessions take theirs from.
@@ -46,6 +47,9 @@ pub struct EngineConfig {
     pub only_lent: bool,
     /// Who decides about joins; without one everybody is sent on to the session of the image.
     pub doorkeeper: Option<Arc<dyn Doorkeeper>>,
+    /// Where clients that multicast does not reach get the images by HTTP, on this host; it is told who
+    /// asks.
+    pub content: Option<ContentLocation>,
     /// For session numbers and the choice of ports.
     pub seed: u64,
 }
@@ -61,6 +65,7 @@ impl EngineConfig {
             total_rate: None,
             only_lent: false,
             doorkeeper: None,
+            content: None,
             seed,
         })
     }
@@ -99,6 +104,7 @@ impl Engine {
             events: events_in,
             waker: waker.clone(),
             clock,
+            content: config.content,
         };
         let thread = std::thread::Builder::new()
             .name("mcast-control".into())

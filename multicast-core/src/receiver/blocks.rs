@@ -136,6 +136,10 @@ impl BlockTable {
         self.held
     }
 
+    pub(super) fn is_held(&self, block: BlockIndex) -> bool {
+        matches!(self.states[block.index()], State::Held)
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.held == self.len()
     }

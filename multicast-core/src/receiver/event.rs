@@ -90,6 +90,12 @@ pub enum ReceiverError {
         /// The same in the server's words.
         text: String,
     },
+    /// The server does not serve this client by multicast, but has the image for it elsewhere.
+    #[error("the server says: take it by unicast: {text}")]
+    TakeUnicast {
+        /// Why, in the server's words.
+        text: String,
+    },
     /// No session came within the time set.
     #[error("no session after {seconds:.0} s of waiting: {last}")]
     NoSession {

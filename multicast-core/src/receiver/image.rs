@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
+use super::Resume;
 use super::blocks::{BlockTable, Place, Spilled};
 use super::deficits::{BlockSizes, Deficits, tell};
 use super::event::{ReceiverCounters, ReceiverError, ReceiverEvent};
@@ -71,6 +72,13 @@ impl ImageState {
             }
         }
         self.manifest = Some(manifest);
+    }
+
+    /// The manifest and the verified blocks, if there is a manifest.
+    pub(super) fn into_resume(self) -> Option<Resume> {
+        let image = (self.layout.manifest_blocks()..self.layout.blocks()).map(BlockIndex);
+        let held = image.filter(|block| self.blocks.is_held(*block)).collect();
+        Some(Resume { manifest: self.manifest?, held })
     }
 
     pub(super) fn verified(&self) -> u32 {

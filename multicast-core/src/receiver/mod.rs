@@ -321,6 +321,17 @@ impl Receiver {
         self.counters.socket_drops = drops;
     }
 
+    /// From now on it gives up if nothing of the group is heard within `limit`.
+    pub fn set_deaf_limit(&mut self, limit: Duration) {
+        self.config.deaf_limit = limit;
+    }
+
+    /// What is verified, so that another way to the image can go on from there; `None` while there is
+    /// no manifest.
+    pub fn into_resume(self) -> Option<Resume> {
+        self.image.and_then(ImageState::into_resume)
+    }
+
     /// A job is done.
     pub fn handle_job(&mut self, now: Instant, done: JobDone) {
         // It was under way when the receiver ended, which has been told already.
@@ -513,6 +524,9 @@ impl Receiver {
             RefuseReason::Ambiguous | RefuseReason::Removed | RefuseReason::Version => {
                 let error = ReceiverError::Refused { reason: refusal.reason, text };
                 return self.fail(now, LeaveReason::Unsuitable, error);
+            }
+            RefuseReason::Unicast => {
+                return self.fail(now, LeaveReason::Unsuitable, ReceiverError::TakeUnicast { text });
             }
             RefuseReason::UnknownSession => return self.lose_session(now),
             RefuseReason::NoSuchImage | RefuseReason::Full | RefuseReason::Preparing => {}

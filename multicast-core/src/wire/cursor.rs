@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::{Kind, WireError};
 use crate::types::{ClientId, SessionId};
 
+/// Bytes of a name at most; longer ones are cut.
+pub(super) const TEXT_LIMIT: usize = 255;
+
 /// Bytes of a reason in words at most; longer ones are cut.
 pub(super) const REASON_LIMIT: usize = 1024;
 
@@ -164,6 +167,12 @@ impl<'b> Writer<'b> {
             end -= 1;
         }
         self.sized(&text.as_bytes()[..end])
+    }
+
+    /// Zeros until the buffer has `end` bytes.
+    pub(super) fn zeros_to(&mut self, end: usize) -> &mut Self {
+        self.out.resize(end.max(self.out.len()), 0);
+        self
     }
 
     /// Sets the length, now that it is known.

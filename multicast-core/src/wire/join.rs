@@ -2,14 +2,11 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use super::cursor::{REASON_LIMIT, Reader, Writer};
+use super::cursor::{REASON_LIMIT, Reader, TEXT_LIMIT, Writer};
 use super::{Kind, VERSION, WireError};
 use crate::codec::CodecId;
 use crate::layout::{FileEntry, Geometry};
 use crate::types::{ClientId, SessionId, Slot};
-
-/// Bytes of a name or a text at most; longer ones are cut.
-const TEXT_LIMIT: usize = 255;
 
 /// Bytes of a credential at most; longer ones are cut.
 const CREDENTIAL_LIMIT: usize = 512;
@@ -195,6 +192,8 @@ pub enum RefuseReason {
     Removed = 6,
     /// It knows nothing of the session that a datagram named.
     UnknownSession = 7,
+    /// Not by multicast, or not now: the client is to take the image by unicast.
+    Unicast = 8,
 }
 
 impl RefuseReason {
@@ -207,6 +206,7 @@ impl RefuseReason {
             5 => Self::Preparing,
             6 => Self::Removed,
             7 => Self::UnknownSession,
+            8 => Self::Unicast,
             _ => return None,
         })
     }
@@ -218,7 +218,7 @@ impl RefuseReason {
 /// |-------:|------:|-------------------------------------------------------------------------|
 /// |      0 |     8 | common prefix; the version is the refusing end's                        |
 /// |      8 |     8 | client that it is for, 0 if that could not be read                      |
-/// |     16 |     1 | reason: 1 version, 2 no such image, 3 ambiguous, 4 full, 5 preparing, 6 removed, 7 unknown session |
+/// |     16 |     1 | reason: 1 version, 2 no such image, 3 ambiguous, 4 full, 5 preparing, 6 removed, 7 unknown session, 8 unicast |
 /// |     17 |     1 | version that the refusing end speaks                                    |
 /// |     18 |     4 | ms after which another try makes sense, 0 if none does                  |
 /// |     22 |   2+n | the reason in words                                                     |
@@ -252,7 +252,7 @@ impl<'a> Refusal<'a> {
         let reason = RefuseReason::from_wire(reason).ok_or(WireError::Value {
             field: "reason",
             value: reason.into(),
-            bound: "1 to 7",
+            bound: "1 to 8",
         })?;
         let (speaks, retry_ms, text) =
             (r.u8("version spoken")?, r.u32("retry time")?, r.text("reason in words", REASON_LIMIT)?);

@@ -14,12 +14,14 @@
 use crate::types::SessionId;
 
 mod cursor;
+mod directory;
 mod heartbeat;
 mod join;
 mod report;
 mod runs;
 mod symbol;
 
+pub use directory::{ContentLocation, Directory, INQUIRY_LEN, Inquiry};
 pub use heartbeat::{Heartbeat, Poll, SessionState};
 pub use join::{Join, Offer, Refusal, RefuseReason};
 pub use report::{Leave, LeaveReason, Release, ReleaseReason, Report};
@@ -52,6 +54,10 @@ pub enum Kind {
     Leave = 6,
     /// To a client: the session is over for it.
     Release = 7,
+    /// To the server: asks where its content for single clients is.
+    Inquiry = 8,
+    /// To a client: where that is.
+    Directory = 9,
 }
 
 impl Kind {
@@ -65,6 +71,8 @@ impl Kind {
             5 => Self::Report,
             6 => Self::Leave,
             7 => Self::Release,
+            8 => Self::Inquiry,
+            9 => Self::Directory,
             _ => return None,
         })
     }
@@ -170,6 +178,10 @@ pub enum Packet<'a> {
     Leave(Leave<'a>),
     /// The session is over for a client.
     Release(Release<'a>),
+    /// A client asks where the content is.
+    Inquiry(Inquiry<'a>),
+    /// Where the content is.
+    Directory(Directory<'a>),
 }
 
 /// The version and kind of a datagram, whatever the rest says.
@@ -204,6 +216,8 @@ impl<'a> Packet<'a> {
             Kind::Report => Self::Report(Report::decode(datagram)?),
             Kind::Leave => Self::Leave(Leave::decode(datagram)?),
             Kind::Release => Self::Release(Release::decode(datagram)?),
+            Kind::Inquiry => Self::Inquiry(Inquiry::decode(datagram)?),
+            Kind::Directory => Self::Directory(Directory::decode(datagram)?),
         })
     }
 }

@@ -224,6 +224,7 @@ impl Harness {
             RefuseReason::Preparing,
             RefuseReason::Removed,
             RefuseReason::UnknownSession,
+            RefuseReason::Unicast,
         ];
         let refusal = Refusal::new(CLIENT, reasons[usize::from(reason) % reasons.len()], u32::from(reason) * 100, "no");
         self.tell(&Packet::Refusal(refusal));

@@ -6,8 +6,8 @@ use fuzz_bodies::{Delivery, GROUP, SESSION, encode};
 use multicast_core::codec::CodecId;
 use multicast_core::types::{BlockIndex, ClientId, Sequence, Slot, SymbolIndex};
 use multicast_core::wire::{
-    Heartbeat, Join, Leave, LeaveReason, Offer, Packet, Poll, Refusal, RefuseReason, Release, ReleaseReason, Report,
-    RunEncoder, SessionState, Symbol,
+    ContentLocation, Directory, Heartbeat, Inquiry, Join, Leave, LeaveReason, Offer, Packet, Poll, Refusal,
+    RefuseReason, Release, ReleaseReason, Report, RunEncoder, SessionState, Symbol,
 };
 
 use super::Seeds;
@@ -16,6 +16,8 @@ const CLIENT: ClientId = ClientId(1);
 
 pub(super) fn all() -> Seeds {
     let runs = runs();
+    let content = ContentLocation { port: 8095, tls: None };
+    let tls = ContentLocation { tls: Some([7; 32]), ..content };
     let packets = [
         ("symbol", Packet::Symbol(symbol())),
         ("heartbeat-waiting", Packet::Heartbeat(heartbeat(SessionState::Waiting, Some(5000)))),
@@ -29,6 +31,11 @@ pub(super) fn all() -> Seeds {
         ("report-complete", Packet::Report(complete())),
         ("leave", Packet::Leave(Leave { session: SESSION, client: CLIENT, reason: LeaveReason::Disk, text: "full" })),
         ("release", Packet::Release(release())),
+        ("refusal-unicast", Packet::Refusal(Refusal::new(CLIENT, RefuseReason::Unicast, 0, "unicast only"))),
+        ("inquiry", Packet::Inquiry(Inquiry { client: CLIENT, image: "win11" })),
+        ("directory", Packet::Directory(Directory { client: CLIENT, content: Some(content), image: "win11" })),
+        ("directory-tls", Packet::Directory(Directory { client: CLIENT, content: Some(tls), image: "" })),
+        ("directory-of-nothing", Packet::Directory(Directory { client: CLIENT, content: None, image: "" })),
     ];
     let mut seeds: Seeds = packets.iter().map(|(name, packet)| ((*name).into(), encode(packet))).collect();
     let mut other =

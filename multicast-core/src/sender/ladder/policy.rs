@@ -22,6 +22,8 @@ pub struct LadderConfig {
     /// Clients served by unicast at the same time: those that do not hear the group, and slow ones when all
     /// others are done. 0 for none.
     pub unicast: u32,
+    /// Those that do not hear the group are served so; not if they are known to help themselves.
+    pub deaf: bool,
     /// A client that takes in less than this for [`WEAK_TIME`] is evicted.
     pub least_rate: Option<Rate>,
     /// A client that is heard but has got no further for so long is evicted.
@@ -36,6 +38,7 @@ impl Default for LadderConfig {
             slower_stream: false,
             share: 0.05,
             unicast: 8,
+            deaf: true,
             least_rate: None,
             stalled_after: Some(Duration::from_secs(600)),
         }
@@ -163,7 +166,7 @@ impl Policy {
             let asks = seen.state == ClientState::Joined && seen.silent < ASKS_WITHIN;
             asks && now - seen.joined >= DEAF_AFTER && seen.rung != Rung::Unicast
         };
-        for seen in clients.iter().filter(deaf).take(room) {
+        for seen in clients.iter().filter(deaf).take(if self.config.deaf { room } else { 0 }) {
             let why = format!("it does not hear the group {:.0} s after joining it", (now - seen.joined).as_secs_f64());
             steps.push(Step::Move { client: seen.client, to: Rung::Unicast, taken: None, why });
             room -= 1;
@@ -350,6 +353,10 @@ mod tests {
         assert_eq!(first_steps(LadderConfig::default(), &[gone], 0, 5), None);
         let none = LadderConfig { unicast: 0, ..LadderConfig::default() };
         assert_eq!(first_steps(none, &[deaf(2)], 0, 5), None);
+        let elsewhere = LadderConfig { deaf: false, ..LadderConfig::default() };
+        assert_eq!(first_steps(elsewhere, &[follows(1), deaf(2)], 0, 30), None);
+        let (second, steps) = first_steps(elsewhere, &[Seen { taken: None, ..deaf(2) }, lags(3)], 1, 30).unwrap();
+        assert_eq!((second, moves(&steps)), (5, vec![(3, Rung::Unicast)]), "they do not keep slow ones waiting");
         let mut policy = Policy::new(LadderConfig::default(), 1000);
         let many: Vec<_> = (0..20).map(deaf).collect();
         assert_eq!(policy.judge(at(5), &many, 0, 6, STREAM).len(), 2, "six of eight are on their way");

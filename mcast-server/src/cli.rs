@@ -9,6 +9,7 @@ use multicast_core::engine::DEFAULT_CONTROL_PORT;
 use multicast_core::pace::{Profile, Rate};
 
 use crate::amounts::{self, LossGroup};
+use crate::config::ServeArguments;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -32,6 +33,7 @@ impl Cli {
             Command::Send(arguments) => arguments.json,
             Command::Verify(arguments) => arguments.json,
             Command::Plan(arguments) => arguments.json,
+            Command::Serve(_) => false,
         }
     }
 }
@@ -40,6 +42,8 @@ impl Cli {
 pub(crate) enum Command {
     /// Serve an image until every client has it
     Send(Box<SendArguments>),
+    /// Serve a folder of images as a service: sessions on demand, an API, a web page
+    Serve(Box<ServeArguments>),
     /// Check WIMs against the integrity tables that they hold
     Verify(VerifyArguments),
     /// Forecast time and traffic of a session by simulating it, beside unicast

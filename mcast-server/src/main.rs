@@ -10,6 +10,7 @@ mod keyboard;
 mod plan;
 mod platform;
 mod send;
+mod serve;
 mod site;
 mod summary;
 mod terms;
@@ -22,14 +23,19 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
+use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::Serve(arguments) = &cli.command {
+        return serve::run(arguments);
+    }
     let ended = Interrupt::install().and_then(|interrupt| match &cli.command {
         Command::Send(arguments) => send::run(arguments, &interrupt),
         Command::Verify(arguments) => verify::run(arguments, &interrupt),
         Command::Plan(arguments) => plan::run(arguments, &interrupt),
+        Command::Serve(_) => Ok(Exit::Success),
     });
     match ended {
         Ok(exit) => exit.into(),

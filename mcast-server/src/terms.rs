@@ -65,8 +65,7 @@ impl Terms {
 
     /// Payload bytes of a symbol: the default, or what a smaller frame carries; the codecs want it even.
     pub(crate) fn symbol_size(&self) -> u16 {
-        let room = largest_payload(self.groups[0], self.interface.mtu).saturating_sub(FRAMING);
-        (room.min(DEFAULT_SYMBOL_SIZE.into()) & !1) as u16
+        symbol_size(self.groups[0], self.interface.mtu)
     }
 
     pub(crate) fn engine(&self, control_port: u16) -> EngineConfig {
@@ -141,8 +140,14 @@ fn groups(addresses: &AddressPool, sessions: usize) -> Result<Vec<IpAddr>, Failu
     })
 }
 
+/// Payload bytes of a symbol to `group` over links that carry `mtu` bytes.
+pub(crate) fn symbol_size(group: IpAddr, mtu: u32) -> u16 {
+    let room = largest_payload(group, mtu).saturating_sub(FRAMING);
+    (room.min(DEFAULT_SYMBOL_SIZE.into()) & !1) as u16
+}
+
 /// By the link's speed; where it is not known, and on loopback, the fastest, which then adapts.
-fn profile_of(interface: &Interface) -> Profile {
+pub(crate) fn profile_of(interface: &Interface) -> Profile {
     match interface.link_speed {
         Some(mbit) if !interface.loopback => Profile::for_link_speed(mbit),
         _ => Profile::TenGigabit,
@@ -159,7 +164,7 @@ fn cache_place(wanted: &Path) -> CachePlace {
 }
 
 /// From the system's randomness, by which the standard library's hash maps are seeded.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 

@@ -343,13 +343,9 @@ impl Server {
     fn start(image: &Image, folder: &Path, rate: Rate) -> Self {
         let seed = fastrand::u64(..);
         let engine = Engine::start(EngineConfig {
-            interface: net::choose(Some("lo")).unwrap(),
             control_port: 0,
-            addresses: AddressPool::parse("auto", seed).unwrap(),
-            ports: DEFAULT_PORTS,
-            total_rate: None,
             content: Some(ContentLocation { port: 8095, tls: Some([9; 32]) }),
-            seed,
+            ..EngineConfig::new(net::choose(Some("lo")).unwrap(), seed).unwrap()
         });
         let engine = engine.unwrap();
         std::fs::create_dir_all(folder).unwrap();

@@ -1,4 +1,8 @@
-//! Sizes, shares and groups of clients as people write them on the command line.
+//! Amounts and names as people write them, on the command line and in the settings.
+
+use std::time::Duration;
+
+use multicast_core::pace::{Profile, Rate};
 
 /// Units of a size and their bytes; a bare number would leave open which it is.
 const UNITS: [(&str, u64); 9] = [
@@ -19,6 +23,9 @@ const SIZE_LIMIT: u64 = 1 << 50;
 /// Beyond this loss a block's parity would not last, and no network is usable.
 const LOSS_LIMIT: f64 = 0.4;
 
+/// Bytes of an image's name at most: what a join carries.
+pub(crate) const NAME_LIMIT: usize = 255;
+
 /// So many clients lose this part of what they are sent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct LossGroup {
@@ -34,6 +41,17 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
     match (0.0..=1.0).contains(&share) {
         true => Ok(share),
         false => Err(format!("share {text} lies outside of 0% to 100%\n  {HELP}")),
+    }
+}
+
+/// Reads `5%` as 0.05, and refuses nothing of it.
+pub(crate) fn some_share(text: &str) -> Result<f64, String> {
+    match share(text)? {
+        0.0 => Err(format!(
+            "share {text} lies outside of what is above 0% and up to 100%\n  leave it out for none, or write a part of \
+             100 and %, for example 5%"
+        )),
+        share => Ok(share),
     }
 }
 
@@ -80,6 +98,31 @@ pub(crate) fn loss_group(text: &str) -> Result<LossGroup, String> {
     }
 }
 
+/// Reads `90s` or `1h 30m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}\n  write a number and its unit, for example 30s, 10m or 1h 30m"))
+}
+
+/// Reads a type of network, or a rate.
+pub(crate) fn network(text: &str) -> Result<Profile, String> {
+    text.parse::<Profile>().map_err(|error| format!("{error}\n  {}", error.help()))
+}
+
+/// Reads `400mbit`.
+pub(crate) fn rate(text: &str) -> Result<Rate, String> {
+    text.parse::<Rate>().map_err(|error| format!("{error}\n  {}", error.help()))
+}
+
+/// Takes a name by which an image can be asked for.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    match text.len() {
+        0 => Err("a name has at least one letter".to_owned()),
+        1..=NAME_LIMIT => Ok(text.to_owned()),
+        bytes => Err(format!("it has {bytes} bytes, at most {NAME_LIMIT} can be asked for")),
+    }
+}
+
 /// Reads a number and % as a hundredth of it; `what` it is and what would `help` are for the error.
 fn percentage(what: &str, text: &str, help: &str) -> Result<f64, String> {
     let (number, unit) = split(text);
@@ -106,6 +149,12 @@ mod tests {
     fn sizes_are_read_in_either_kind_of_unit() {
         let read = ["20GiB", "1.5 tb", "7B", "1024TiB"].map(size);
         assert_eq!(read, [Ok(20 << 30), Ok(1_500_000_000_000), Ok(7), Ok(1 << 50)]);
+    }
+
+    #[test]
+    fn no_share_is_not_some_share() {
+        assert_eq!((share("0%"), some_share("0.1%"), some_share("100%")), (Ok(0.0), Ok(0.001), Ok(1.0)));
+        assert!(some_share("0.0 %").unwrap_err().contains("above 0% and up to 100%"));
     }
 
     #[test]

@@ -10,9 +10,6 @@ use multicast_core::pace::{Profile, Rate};
 
 use crate::amounts::{self, LossGroup};
 
-/// Bytes of an image's name at most: what a join carries.
-const NAME_LIMIT: usize = 255;
-
 #[derive(Debug, Parser)]
 #[command(
     name = "mcast-server",
@@ -90,7 +87,7 @@ pub(crate) struct SendArguments {
     pub(crate) each: bool,
 
     /// Name by which clients ask for the image [default: the first file's name]
-    #[arg(long, value_parser = name, conflicts_with = "each")]
+    #[arg(long, value_parser = amounts::name, conflicts_with = "each")]
     pub(crate) name: Option<String>,
 
     /// Interface to serve on, by its name or by one of its addresses; required if there are several
@@ -114,7 +111,7 @@ pub(crate) struct SendArguments {
     pub(crate) min_clients: Option<u32>,
 
     /// Start when the first client has waited for so long, for example 90s or 10m
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = amounts::duration)]
     pub(crate) max_wait: Option<Duration>,
 
     /// Start on the command s (from the terminal or the standard input), or by the other thresholds if given
@@ -126,16 +123,16 @@ pub(crate) struct SendArguments {
     pub(crate) max_clients: Option<u32>,
 
     /// Kind of the slowest link on the way: 10m, 100m, 1g or 10g [default: the interface's, and --adaptive on]
-    #[arg(long, value_name = "KIND", value_parser = network, conflicts_with = "rate")]
+    #[arg(long, value_name = "KIND", value_parser = amounts::network, conflicts_with = "rate")]
     pub(crate) network: Option<Profile>,
 
     /// Rate on the wire, headers counted, for example 400mbit
-    #[arg(long, value_parser = rate)]
+    #[arg(long, value_parser = amounts::rate)]
     pub(crate) rate: Option<Rate>,
 
     /// Rate on the wire of all sessions together: each gets an equal part, and what others do not use, up to its own
     /// --rate
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE", value_parser = amounts::rate)]
     pub(crate) total_rate: Option<Rate>,
 
     /// Slow down when most clients lose; auto does so unless --network or --rate is given
@@ -155,7 +152,7 @@ pub(crate) struct SendArguments {
     pub(crate) source_specific: bool,
 
     /// Give up a client that was silent for so long
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = amounts::duration)]
     pub(crate) client_timeout: Duration,
 
     #[command(flatten)]
@@ -193,13 +190,13 @@ pub(crate) struct SlowArguments {
     pub(crate) slow_loss: f64,
 
     /// As long as it does so on end
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = amounts::duration)]
     pub(crate) slow_after: Duration,
 
     /// Give slow clients a second stream at their own pace, on a group of its own, which takes up to this part of the
     /// rate while the others are served; without it they take what reaches them of the one stream, and the rest when
     /// the others are done
-    #[arg(long, value_name = "PERCENT", value_parser = amounts::share)]
+    #[arg(long, value_name = "PERCENT", value_parser = amounts::some_share)]
     pub(crate) slow_stream: Option<f64>,
 
     /// Serve up to so many clients at a time by unicast: those that do not hear the group, and slow ones that are left
@@ -208,11 +205,11 @@ pub(crate) struct SlowArguments {
     pub(crate) unicast: u32,
 
     /// Evict a client that takes in less than this for 30 s though more is sent to it [default: none]
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE", value_parser = amounts::rate)]
     pub(crate) min_client_rate: Option<Rate>,
 
     /// Evict a client that answers but has not got further for so long; 0s for never
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = amounts::duration)]
     pub(crate) stall_timeout: Duration,
 }
 
@@ -282,15 +279,15 @@ pub(crate) struct PlanArguments {
     pub(crate) client_loss: Vec<LossGroup>,
 
     /// Kind of the slowest link on the way: 10m, 100m, 1g or 10g
-    #[arg(long, value_name = "KIND", default_value = "1g", value_parser = network, conflicts_with = "rate")]
+    #[arg(long, value_name = "KIND", default_value = "1g", value_parser = amounts::network, conflicts_with = "rate")]
     pub(crate) network: Profile,
 
     /// Rate on the wire, headers counted, for example 400mbit
-    #[arg(long, value_parser = rate)]
+    #[arg(long, value_parser = amounts::rate)]
     pub(crate) rate: Option<Rate>,
 
     /// Time that a datagram takes one way
-    #[arg(long, value_name = "TIME", default_value = "500us", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "500us", value_parser = amounts::duration)]
     pub(crate) delay: Duration,
 
     /// So many of the clients are switched on later than the others
@@ -298,7 +295,7 @@ pub(crate) struct PlanArguments {
     pub(crate) late: u32,
 
     /// Time over which these are spread evenly [default: what the image takes]
-    #[arg(long, value_name = "TIME", value_parser = duration, requires = "late")]
+    #[arg(long, value_name = "TIME", value_parser = amounts::duration, requires = "late")]
     pub(crate) late_over: Option<Duration>,
 
     /// Print the forecast as one line of JSON
@@ -307,33 +304,12 @@ pub(crate) struct PlanArguments {
 }
 
 /// On, off, or as it seems best.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Switch {
+    #[default]
     Auto,
     On,
     Off,
-}
-
-fn name(text: &str) -> Result<String, String> {
-    match text.len() {
-        0 => Err("a name has at least one letter".to_owned()),
-        1..=NAME_LIMIT => Ok(text.to_owned()),
-        bytes => Err(format!("it has {bytes} bytes, at most {NAME_LIMIT} can be asked for")),
-    }
-}
-
-/// Reads `90s` or `1h 30m`.
-fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}\n  write a number and its unit, for example 30s, 10m or 1h 30m"))
-}
-
-fn network(text: &str) -> Result<Profile, String> {
-    text.parse::<Profile>().map_err(|error| format!("{error}\n  {}", error.help()))
-}
-
-fn rate(text: &str) -> Result<Rate, String> {
-    text.parse::<Rate>().map_err(|error| format!("{error}\n  {}", error.help()))
 }
 
 #[cfg(test)]
@@ -345,6 +321,13 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_slow_stream_of_nothing_is_refused_with_its_limit() {
+        let error = Cli::try_parse_from(["mcast-server", "send", "a.wim", "--slow-stream", "0%"]).unwrap_err();
+        assert!(error.to_string().contains("share 0% lies outside of what is above 0% and up to 100%"), "{error}");
+        assert!(Cli::try_parse_from(["mcast-server", "send", "a.wim", "--slow-stream", "0.5%"]).is_ok());
     }
 
     #[test]

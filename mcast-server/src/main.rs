@@ -2,6 +2,7 @@
 
 mod amounts;
 mod cli;
+mod config;
 mod exit;
 mod host;
 mod interrupt;

@@ -57,23 +57,19 @@ impl Settings {
     pub(crate) fn changes(old: &Self, new: &Self) -> Changes {
         let before = table(old);
         let after = table(new);
-        let old_keys = before.iter().map(|(key, value)| (key, value)).collect::<HashMap<_, _>>();
-        let new_keys = after.iter().map(|(key, value)| (key, value)).collect::<HashMap<_, _>>();
+        let old_values = before.iter().map(|(name, value)| (name, value)).collect::<HashMap<_, _>>();
+        let new_values = after.iter().map(|(name, value)| (name, value)).collect::<HashMap<_, _>>();
         let mut changes = Changes::default();
-        for (key, (shown, reload)) in &after {
+        for (name, (to, reload)) in &after {
+            let from = old_values.get(name).and_then(|(from, _)| from.clone());
             // Of what is new as a whole the first line says enough.
-            let old_owner = key.owner.as_ref().is_none_or(|owner| before.iter().any(|(key, _)| key.is(owner)));
-            let from = old_keys.get(key).and_then(|(shown, _)| shown.clone());
-            if from != *shown && (old_owner || key.name.is_empty()) {
-                changes.add(key, from, shown.clone(), *reload);
+            if from != *to && name.whole().is_none_or(|whole| old_values.contains_key(&whole)) {
+                changes.add(name, from, to.clone(), *reload);
             }
         }
-        for (key, (shown, reload)) in &before {
-            let gone = key.name.is_empty() && !new_keys.contains_key(key);
-            // A schedule of its own that is gone takes its keys along.
-            let new_owner = key.owner.as_ref().is_some_and(|owner| after.iter().any(|(key, _)| key.is(owner)));
-            if gone || (new_owner && !new_keys.contains_key(key) && shown.is_some()) {
-                changes.add(key, shown.clone(), None, *reload);
+        for (name, (from, reload)) in before.iter().filter(|(name, _)| !new_values.contains_key(name)) {
+            if from.is_some() && name.whole().is_none_or(|whole| new_values.contains_key(&whole)) {
+                changes.add(name, from.clone(), None, *reload);
             }
         }
         changes
@@ -112,8 +108,10 @@ struct Name {
 }
 
 impl Name {
-    fn is(&self, owner: &str) -> bool {
-        self.name.is_empty() && self.owner.as_deref() == Some(owner)
+    /// What it is a part of.
+    fn whole(&self) -> Option<Self> {
+        let is_part = self.owner.is_some() && !self.name.is_empty();
+        is_part.then(|| Self { owner: self.owner.clone(), name: String::new() })
     }
 }
 

@@ -59,11 +59,6 @@ impl Check<'_> {
             }
             seen.push(address);
         }
-        if http.listen.is_empty() {
-            let problem =
-                Problem::new(self.origins.get("http.listen").cloned(), "http.listen = []: it names no address");
-            self.problems.push(problem.with_help("write at least one, or leave it out for 127.0.0.1:62999"));
-        }
         if let Some(metrics) =
             http.metrics_listen.filter(|metrics| metrics.port() != 0 && http.listen.contains(metrics))
         {
@@ -96,9 +91,6 @@ impl Check<'_> {
                 let problem = Problem::new(here.clone(), "image.file is missing");
                 self.problems
                     .push(problem.with_help("write file = … under [[image]]: the image, below content.images"));
-            }
-            if image.files.is_empty() && self.problems.is_empty() {
-                self.problems.push(Problem::new(origin("files"), "image.files = []: it names no file"));
             }
             if let (None, Some(file)) = (origin("name"), image.files.first()) {
                 let file = file.file_name().unwrap_or_default().to_string_lossy();
@@ -155,9 +147,9 @@ impl Check<'_> {
             [a, b] if a > b => (first, second),
             [a, b] if a < b => (second, first),
             _ => {
-                let problem =
-                    Problem::new(self.origins.get(second).cloned(), format!("{second} and {first} exclude each other"));
-                self.problems.push(problem.with_help("keep one of them"));
+                let text = format!("{second} and {first} exclude each other");
+                let problem = Problem::new(self.origins.get(second).cloned(), text);
+                self.problems.push(problem.with_help(first_one(self.origins.get(first))));
                 return None;
             }
         };

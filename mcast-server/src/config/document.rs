@@ -12,7 +12,9 @@ use super::input::Data;
 use super::{schema, suggest};
 
 /// A value, where it comes from, and the folder that paths in it start from.
-#[derive(Debug, Clone)]
+///
+/// It may be a secret, so that nothing that holds one has a `Debug`.
+#[derive(Clone)]
 pub(super) struct Leaf {
     pub(super) data: Data,
     pub(super) origin: Origin,
@@ -23,14 +25,14 @@ pub(super) struct Leaf {
 pub(super) type Values = BTreeMap<String, Leaf>;
 
 /// An element of `[[image]]` or `[[token]]`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Element {
     pub(super) origin: Origin,
     pub(super) values: Values,
 }
 
 /// What one source says.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Document {
     pub(super) values: Values,
     pub(super) images: Vec<Element>,
@@ -209,10 +211,9 @@ fn top(path: &str) -> &str {
 fn take(value: &DeValue<'_>) -> Data {
     match value {
         DeValue::String(text) => Data::Text(text.to_string()),
-        // Beyond any limit in either direction.
         DeValue::Integer(number) => {
-            let limit = if number.as_str().starts_with('-') { i128::MIN } else { i128::MAX };
-            Data::Integer(i128::from_str_radix(number.as_str(), number.radix()).unwrap_or(limit))
+            let value = i128::from_str_radix(number.as_str(), number.radix());
+            Data::Integer(value.map_or_else(|_| number.to_string(), |value| value.to_string()))
         }
         DeValue::Float(number) => Data::Float(number.as_str().to_owned()),
         DeValue::Boolean(value) => Data::Boolean(*value),

@@ -62,7 +62,7 @@ pub(super) fn from_flags(arguments: &ServeArguments, around: &Surroundings, prob
     let base = Arc::new(around.folder.clone());
     let paths = schema::paths();
     for assignment in &arguments.set {
-        let origin = Origin::Flag(format!("--set {}", assignment.key));
+        let origin = Origin::Flag("--set".to_owned());
         if !paths.contains(&assignment.key) {
             problems.push(unknown_flag(&assignment.key, origin));
         } else if schema::is_secret(&assignment.key) {
@@ -88,7 +88,7 @@ pub(super) fn from_flags(arguments: &ServeArguments, around: &Surroundings, prob
 
 fn unknown_flag(key: &str, origin: Origin) -> Problem {
     match schema::LISTS.iter().find(|list| key.split(['.', '[']).next() == Some(**list)) {
-        Some(list) => Problem::new(origin, format!("[[{list}]] can only be set in the file")),
+        Some(list) => Problem::new(origin, format!("{key}: [[{list}]] can only be set in the file")),
         None => Problem { origin: Some(origin), ..unknown_key(key) },
     }
 }

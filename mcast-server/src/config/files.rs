@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use super::error::{Origin, Problem};
+use super::document::Document;
+use super::error::Problem;
 use super::fill::{Origins, label};
 use super::kind::Shown;
 use super::secret::{self, OTHERS, Secret};
@@ -112,18 +113,23 @@ impl Files<'_> {
     }
 }
 
-/// The problem with a file of settings that holds a secret and has a mode that lets everybody see it.
-pub(super) fn exposed_config(file: &Path, mode: u32, origins: &Origins) -> Option<Problem> {
-    let inline = |key: &str| key == "site.account.password" || (key.starts_with("token[") && key.ends_with("].token"));
-    let mut secrets = origins.iter().filter(|(key, origin)| inline(key) && matches!(origin, Origin::File { .. }));
-    let (key, origin) = secrets.next().filter(|_| mode & OTHERS != 0)?;
+/// The problem with a file of settings that holds a secret, used or not, and has a mode that lets everybody see it.
+pub(super) fn exposed_config(file: &Path, mode: u32, document: &Document) -> Option<Problem> {
+    let password = document.values.get_key_value("site.account.password");
+    let mut tokens = document.tokens.iter().filter_map(|token| token.values.get("token"));
+    let (key, leaf) = match password {
+        Some((key, leaf)) => (key.as_str(), leaf),
+        None => ("token.token", tokens.next()?),
+    };
+    if mode & OTHERS == 0 {
+        return None;
+    }
     let text = format!(
-        "{} is a secret, but {:?} has mode {mode:04o}: everybody on this host can use it",
-        plain(key),
+        "{key} is a secret, but {:?} has mode {mode:04o}: everybody on this host can use it",
         file.display().to_string()
     );
-    let help = format!("chmod o-rwx {}; or put the secret into a file of its own, {}_file", file.display(), plain(key));
-    Some(Problem::new(origin.clone(), text).with_help(help))
+    let help = format!("chmod o-rwx {}; or put the secret into a file of its own, {key}_file", file.display());
+    Some(Problem::new(leaf.origin.clone(), text).with_help(help))
 }
 
 /// Why a text is no token.

@@ -84,57 +84,55 @@ impl Filler<'_> {
     fn keys<S>(&mut self, keys: &[Key<S>], values: &[&Values], place: &Place<'_>, target: &mut S) {
         for key in keys {
             let path = format!("{}{}", place.prefix, key.path);
-            let mut said = false;
-            for leaf in values.iter().filter_map(|values| values.get(&path)) {
-                said = true;
+            // Also where a value follows: it may be refused, and what looks at the whole wants something sound.
+            let has_preset = self.preset(key, target);
+            let mut leaves = values.iter().filter_map(|values| values.get(&path)).peekable();
+            if !has_preset && leaves.peek().is_none() {
+                self.problems.push(missing(key, &path, place));
+            }
+            for leaf in leaves {
                 self.origins.insert(format!("{}{path}", place.label), leaf.origin.clone());
-                if let Err(problem) = self.read(key, leaf, target) {
+                if let Err(problem) = read(key, leaf, target) {
                     let text = format!("{}{path}{}", place.name, problem.text);
                     self.problems.push(Problem { text, ..problem });
                 }
             }
-            if !said {
-                self.preset(key, &path, place, target);
-            }
         }
     }
 
-    fn read<S>(&self, key: &Key<S>, leaf: &Leaf, target: &mut S) -> Result<(), Problem> {
-        let input = Input { data: &leaf.data, base: leaf.base.as_path() };
-        (key.read)(target, &input, &key.kind).map_err(|wrong| {
-            let text = format!(" = {}: {}", shown(&key.kind, &leaf.data), wrong.reason);
-            let help = wrong.help.unwrap_or_else(|| format!("write {}", key.kind));
-            Problem::new(leaf.origin.clone(), text).with_help(help)
-        })
-    }
-
-    /// Takes the default of a key that nobody has set.
-    fn preset<S>(&mut self, key: &Key<S>, path: &str, place: &Place<'_>, target: &mut S) {
+    /// Takes the default of a key, and says whether it can be left out.
+    fn preset<S>(&self, key: &Key<S>, target: &mut S) -> bool {
         let text = match key.preset {
-            Preset::None(_) => return,
+            Preset::None(_) => return true,
+            Preset::Required => return false,
             Preset::Value(text) => Some(text.to_owned()),
             Preset::Host => Some(self.around.host_name.clone()),
             Preset::State => self.around.state.as_ref().map(|folder| folder.display().to_string()),
-            Preset::Required => None,
         };
-        let missing = || {
-            let (section, name) = super::suggest::split(path);
-            let table = match place.name {
-                "" => format!("[{section}]"),
-                list => format!("[[{}]]", list.trim_end_matches('.')),
-            };
-            let problem = Problem::new(place.origin.cloned(), format!("{}{path} is missing", place.name));
-            problem.with_help(format!("write {name} = … under {table}: {}", key.help))
-        };
-        let read = text.map(|text| {
+        text.is_some_and(|text| {
             let input = Input { data: &Data::Word(text), base: self.around.folder.as_path() };
-            (key.read)(target, &input, &key.kind)
-        });
-        // A host's name that is too long or empty is as good as none.
-        if !matches!(read, Some(Ok(()))) {
-            self.problems.push(missing());
-        }
+            (key.read)(target, &input, &key.kind).is_ok()
+        })
     }
+}
+
+fn read<S>(key: &Key<S>, leaf: &Leaf, target: &mut S) -> Result<(), Problem> {
+    let input = Input { data: &leaf.data, base: leaf.base.as_path() };
+    (key.read)(target, &input, &key.kind).map_err(|wrong| {
+        let text = format!(" = {}: {}", shown(&key.kind, &leaf.data), wrong.reason);
+        let help = wrong.help.unwrap_or_else(|| format!("write {}", key.kind));
+        Problem::new(leaf.origin.clone(), text).with_help(help)
+    })
+}
+
+fn missing<S>(key: &Key<S>, path: &str, place: &Place<'_>) -> Problem {
+    let (section, name) = super::suggest::split(path);
+    let table = match place.name {
+        "" => format!("[{section}]"),
+        list => format!("[[{}]]", list.trim_end_matches('.')),
+    };
+    let problem = Problem::new(place.origin.cloned(), format!("{}{path} is missing", place.name));
+    problem.with_help(format!("write {name} = … under {table}: {}", key.help))
 }
 
 /// What stands in front of the keys of an element: `image[0].`.

@@ -95,7 +95,7 @@ impl Setting for Database {
 fn postgres(text: &str) -> Result<Url, Wrong> {
     let url = Url::parse(text).map_err(|error| Wrong::new(error.to_string()))?;
     if url.password().is_some() || url.query_pairs().any(|(key, _)| key.eq_ignore_ascii_case("password")) {
-        // Whoever holds this error does not show the value: see `holds_password`.
+        // Whoever holds this error does not show the value: see `may_hold_password`.
         return Err(Wrong::new("a password does not belong into a URL, which is shown and logged")
             .with_help("take it out, and write password_file = \"/path/to/file\" under [site.account]"));
     }
@@ -139,7 +139,7 @@ impl Setting for AddressSource {
 impl Setting for PortRange {
     fn read(input: &Input<'_>, _: &Kind) -> Result<Self, Wrong> {
         match input.data {
-            Data::Integer(number) => number.to_string().parse::<Self>().map_err(|error| Wrong::new(error.to_string())),
+            Data::Integer(text) => text.parse::<Self>().map_err(|error| Wrong::new(error.to_string())),
             _ => input.parse(str::parse),
         }
     }

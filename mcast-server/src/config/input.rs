@@ -19,7 +19,8 @@ pub(super) enum Data {
     /// From the environment or a flag: whatever the key makes of it.
     Word(String),
     Text(String),
-    Integer(i128),
+    /// In decimal digits, unless it is beyond any limit.
+    Integer(String),
     Float(String),
     Boolean(bool),
     /// A date, a time, or both.
@@ -33,8 +34,7 @@ impl Data {
     pub(super) fn show(&self) -> String {
         match self {
             Self::Word(text) | Self::Text(text) => Shown::Text(text.clone()).to_string(),
-            Self::Integer(number) => number.to_string(),
-            Self::Float(text) | Self::Time(text) => text.clone(),
+            Self::Integer(text) | Self::Float(text) | Self::Time(text) => text.clone(),
             Self::Boolean(value) => value.to_string(),
             Self::List(items) => format!("[{}]", items.iter().map(Self::show).collect::<Vec<_>>().join(", ")),
             Self::Table => "a table".to_owned(),
@@ -117,18 +117,19 @@ impl<T: Setting> Setting for Option<T> {
     }
 }
 
-/// A list, or one alone; in the environment with commas between.
+/// A list of at least one, or one alone; in the environment with commas between.
 impl<T: Setting> Setting for Vec<T> {
     fn read(input: &Input<'_>, kind: &Kind) -> Result<Self, Wrong> {
         let one = |data: &Data| T::read(&Input { data, ..*input }, kind);
-        match input.data {
-            Data::List(items) => items.iter().map(one).collect(),
+        let items = match input.data {
+            Data::List(items) => items.iter().map(one).collect::<Result<Self, _>>()?,
             Data::Word(text) => {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-                parts.map(|part| one(&Data::Word(part.to_owned()))).collect()
+                parts.map(|part| one(&Data::Word(part.to_owned()))).collect::<Result<_, _>>()?
             }
-            alone => Ok(vec![one(alone)?]),
-        }
+            alone => vec![one(alone)?],
+        };
+        if items.is_empty() { Err(Wrong::new("it names none")) } else { Ok(items) }
     }
 
     fn show(&self) -> Option<Shown> {
@@ -157,7 +158,8 @@ impl Setting for bool {
 impl Setting for u32 {
     fn read(input: &Input<'_>, kind: &Kind) -> Result<Self, Wrong> {
         let number = match input.data {
-            Data::Integer(number) => *number,
+            // What cannot be read is too large for any number.
+            Data::Integer(text) => text.parse().unwrap_or(i128::MAX),
             Data::Word(text) => text.trim().parse().map_err(|_| Wrong::new("it is no whole number"))?,
             Data::Text(_) => return Err(Wrong::new("it is a text, a number has no quotes")),
             _ => return Err(Wrong::new("it is no whole number")),
@@ -198,6 +200,9 @@ small_numbers!(u8, u16);
 /// The only numbers of this size are sizes.
 impl Setting for u64 {
     fn read(input: &Input<'_>, kind: &Kind) -> Result<Self, Wrong> {
+        if let Data::Integer(_) | Data::Float(_) = input.data {
+            return Err(Wrong::new("it has no unit"));
+        }
         let bytes = input.parse(amounts::size)?;
         match *kind {
             Kind::Size(least, most) if !(least..=most).contains(&bytes) => {

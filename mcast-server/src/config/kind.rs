@@ -69,7 +69,7 @@ impl fmt::Display for Kind {
                 write!(f, "a size from {} to {}, for example \"64KiB\"", size(*least), size(*most))
             }
             Self::Word => f.write_str("one of its words"),
-            Self::Secret => f.write_str("a text"),
+            Self::Secret => f.write_str("a text in quotes"),
             Self::Form(form) => f.write_str(form),
         }
     }

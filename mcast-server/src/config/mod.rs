@@ -105,7 +105,6 @@ impl Loaded {
         if layers_are_sound {
             let Self { settings, warnings, origins } = &mut loaded;
             files::Files { settings, origins, around, problems: &mut problems }.all(warnings);
-            problems.extend(file.and_then(|file| files::exposed_config(&file.path, file.mode, origins)));
         }
         match problems.is_empty() {
             true => Ok(loaded),
@@ -123,9 +122,12 @@ impl Loaded {
         let mut warnings = Vec::new();
         let mut origins = Origins::new();
         let mut layers = vec![Document::default()];
-        if let Some(ConfigFile { path, text, .. }) = file {
+        if let Some(ConfigFile { path, text, mode }) = file {
             match Document::parse(path, &around.folder, text, problems) {
-                Some(document) => layers[0] = document,
+                Some(document) => {
+                    problems.extend(files::exposed_config(path, *mode, &document));
+                    layers[0] = document;
+                }
                 None => return (Self { settings: Settings::default(), warnings, origins }, false),
             }
         }
@@ -139,7 +141,7 @@ impl Loaded {
 }
 
 /// A file of settings, read.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct ConfigFile {
     path: PathBuf,
     text: String,

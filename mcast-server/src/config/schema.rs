@@ -81,7 +81,7 @@ pub(super) static SETTINGS: &[Key<Settings>] = &[
         "password of the account",
         |s| s.site.account.password
     ),
-    key!("site.account.password_file", Path, Nothing("password"), Restart, "file with the password", |s| s
+    key!("site.account.password_file", Path, Nothing("none"), Restart, "file with the password", |s| s
         .site
         .account
         .password_file),
@@ -346,7 +346,7 @@ pub(super) static IMAGE: &[Key<Image>] = &[
     Key {
         path: "file",
         kind: Form("the name of a file below the folder of images"),
-        preset: Nothing("files"),
+        preset: Nothing("none"),
         reload: Reload::Sessions,
         help: "the image",
         read: |s, input, kind| {
@@ -359,7 +359,7 @@ pub(super) static IMAGE: &[Key<Image>] = &[
     Key {
         path: "files",
         kind: Form("a list of names of files below the folder of images"),
-        preset: Nothing("file"),
+        preset: Nothing("none"),
         reload: Reload::Sessions,
         help: "its parts, in order",
         read: |s, input, kind| {
@@ -380,8 +380,8 @@ pub(super) static IMAGE: &[Key<Image>] = &[
 pub(super) static TOKEN: &[Key<Token>] = &[
     key!("name", Text(63), Required, Now, "whose it is, for the log", |s| s.name),
     key!("role", Word, Required, Now, "what its bearer may do", |s| s.role),
-    key!("token", Secret, Nothing("token_file"), Now, "the token itself", |s| s.token),
-    key!("token_file", Path, Nothing("token"), Now, "file with the token", |s| s.token_file),
+    key!("token", Secret, Nothing("none"), Now, "the token itself", |s| s.token),
+    key!("token_file", Path, Nothing("none"), Now, "file with the token", |s| s.token_file),
 ];
 
 /// Paths of all keys outside of lists.

@@ -22,6 +22,8 @@ pub(super) fn nearest_path<'a>(path: &str, known: &[&'a str]) -> Option<&'a str>
     let mut namesakes = known.iter().copied().filter(|other| normal(split(other).1) == normal(name));
     match (namesakes.next(), namesakes.next()) {
         (Some(only), None) => Some(only),
+        // The section is right, and nothing in it is like it.
+        _ if known.iter().any(|other| split(other).0 == section) => None,
         // Of several the one in the likest section.
         _ => nearest(path, known.iter().copied()),
     }

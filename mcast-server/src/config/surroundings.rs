@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use jiff::ZonedDateTime;
 use nix::unistd;
 
-/// The system around the settings.
-#[derive(Debug, Clone)]
+/// The system around the settings. It has no `Debug`: variables may hold secrets.
+#[derive(Clone)]
 pub(crate) struct Surroundings {
     /// Default name of site and server.
     pub(crate) host_name: String,

@@ -86,7 +86,14 @@ fn a_file_of_settings_with_a_secret_in_it_must_not_be_readable_by_all() {
     expect![[r#"
         FOLDER/server.toml:5:9: token.token is a secret, but "FOLDER/server.toml" has mode 0604: everybody on this host can use it
           chmod o-rwx FOLDER/server.toml; or put the secret into a file of its own, token.token_file"#]].assert_eq(&folder.refusal(0o604, &token));
-    // A secret that the environment gives is in no file.
+    // Even one that is not used.
+    fs::write(folder.path("server.toml"), format!("content.images = \"images\"\n{text}")).unwrap();
+    fs::set_permissions(folder.path("server.toml"), Permissions::from_mode(0o644)).unwrap();
+    let arguments = ServeArguments { config: Some(folder.path("server.toml")), ..ServeArguments::default() };
+    let variables = vec![("MCAST_SITE__ACCOUNT__PASSWORD".into(), "hunter3".into())];
+    let error = Loaded::load(&arguments, &Surroundings { variables, ..around() }).unwrap_err();
+    assert!(error.to_string().contains("has mode 0644"), "{error}");
+    // One that the environment alone gives is in no file.
     assert!(folder.load(0o644, "").is_ok());
 }
 
@@ -106,7 +113,8 @@ fn tokens_are_long_and_each_is_one_alone() {
           FOLDER/server.toml:9:14: token.token_file of "b": it contains ' ', which an HTTP header cannot carry
             make one: mcast-server token
           FOLDER/server.toml:17:9: token.token of "d" is the same as that of "c"
-            make one for each: mcast-server token"#]].assert_eq(&folder.refusal(0o600, &text));
+            make one for each: mcast-server token"#]]
+    .assert_eq(&folder.refusal(0o600, &text));
 }
 
 #[test]
@@ -120,11 +128,13 @@ fn folders_and_certificates_must_be_there() {
           FOLDER/server.toml:3:20: http.certificate = "FOLDER/none.pem": No such file or directory (os error 2)
             name a PEM file that the server's user can read
           FOLDER/server.toml:4:12: http.key = "FOLDER/key": its mode is 0644: everybody on this host can use it
-            chmod o-rwx FOLDER/key"#]].assert_eq(&folder.refusal(0o600, text));
+            chmod o-rwx FOLDER/key"#]]
+    .assert_eq(&folder.refusal(0o600, text));
     fs::remove_dir(folder.path("images")).unwrap();
     expect![[r#"
         FOLDER/server.toml:1:18: content.images = "FOLDER/images": No such file or directory (os error 2)
-          mkdir -p FOLDER/images"#]].assert_eq(&folder.refusal(0o600, ""));
+          mkdir -p FOLDER/images"#]]
+    .assert_eq(&folder.refusal(0o600, ""));
     let group = Folder::new().with("cert", 0o644, "").with("key", 0o640, "");
     assert!(group.load(0o644, "http.certificate = \"cert\"\nhttp.key = \"key\"\n").is_ok());
 }

@@ -23,11 +23,13 @@ fn a_change_applies_or_needs_a_restart() {
         clients.max: 9 → none (at once)
         clients.slow.stall_timeout: "10m" → "0s" (in sessions opened from now on)
         log.level: "info" → "debug" (at once)
-    "#]].assert_eq(&lines(&changes.apply));
+    "#]]
+    .assert_eq(&lines(&changes.apply));
     expect![[r#"
         server.control_port: 7 → 62999 (at the next start)
         log.format: "auto" → "json" (at the next start)
-    "#]].assert_eq(&lines(&changes.restart));
+    "#]]
+    .assert_eq(&lines(&changes.restart));
 }
 
 #[test]
@@ -64,7 +66,8 @@ fn images_and_tokens_are_known_by_their_names() {
         image "kept" start.clients: 3 → none (in sessions opened from now on)
         image "kept" start.on_command: false → none (in sessions opened from now on)
         token "a": "viewer" → none (at once)
-    "#]].assert_eq(&lines(&changes.apply));
+    "#]]
+    .assert_eq(&lines(&changes.apply));
     assert_eq!(changes.restart, []);
 }
 

@@ -121,6 +121,7 @@ impl SlowArguments {
             slower_stream: self.slow_stream.is_some(),
             share: self.slow_stream.unwrap_or(usual.share),
             unicast: self.unicast,
+            deaf: usual.deaf,
             least_rate: self.min_client_rate,
             stalled_after: (!self.stall_timeout.is_zero()).then_some(self.stall_timeout),
         }
@@ -141,7 +142,7 @@ fn groups(addresses: &AddressPool, sessions: usize) -> Result<Vec<IpAddr>, Failu
 }
 
 /// Payload bytes of a symbol to `group` over links that carry `mtu` bytes.
-pub(crate) fn symbol_size(group: IpAddr, mtu: u32) -> u16 {
+pub(crate) fn symbol_size(group: IpAddr, mtu: usize) -> u16 {
     let room = largest_payload(group, mtu).saturating_sub(FRAMING);
     (room.min(DEFAULT_SYMBOL_SIZE.into()) & !1) as u16
 }

@@ -22,10 +22,27 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// What of it the engine knows. It has no clock: a session that also waits for one is started by command when
-    /// [`ClockTime::next`] has come.
-    pub(crate) fn policy(&self) -> StartPolicy {
-        StartPolicy { clients: self.clients, wait: self.wait, on_command: self.on_command || self.at.is_some() }
+    /// For a session that is opened at `now`; the engine has no clock of the day.
+    pub(crate) fn policy(&self, now: &ZonedDateTime) -> StartPolicy {
+        let after = self.at.map(|at| {
+            let ms = at.next(now).as_millisecond().saturating_sub(now.timestamp().as_millisecond());
+            Duration::from_millis(ms.max(0).unsigned_abs())
+        });
+        StartPolicy { clients: self.clients, wait: self.wait, after, on_command: self.on_command }
+    }
+}
+
+/// In words: `30 clients, or 10m after the first, or at 22:00`.
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            self.clients.map(|clients| format!("{clients} clients")),
+            self.wait.map(|wait| format!("{} after the first", humantime::format_duration(wait))),
+            self.at.map(|at| format!("at {at}")),
+            self.on_command.then(|| "on command".to_owned()),
+        ];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        if parts.is_empty() { f.write_str("with the first client") } else { f.write_str(&parts.join(", or ")) }
     }
 }
 
@@ -172,9 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn the_engine_waits_for_a_command_where_the_clock_gives_it() {
+    fn the_engine_is_told_how_long_it_is_until_the_hour() {
+        let now = zoned("2026-11-26T20:30", "Europe/Berlin");
         let schedule = Schedule { at: "22:00".parse().ok(), clients: Some(3), ..Schedule::default() };
-        assert_eq!(schedule.policy(), StartPolicy { clients: Some(3), wait: None, on_command: true });
-        assert_eq!(Schedule::default().policy(), StartPolicy::default());
+        let after = Some(Duration::from_secs(90 * 60));
+        assert_eq!(schedule.policy(&now), StartPolicy { clients: Some(3), after, ..StartPolicy::default() });
+        assert_eq!(Schedule::default().policy(&now), StartPolicy::default());
+        assert_eq!(schedule.to_string(), "3 clients, or at 22:00");
+        assert_eq!(Schedule::default().to_string(), "with the first client");
     }
 }

@@ -271,7 +271,7 @@ pub(crate) enum Cache {
 }
 
 /// An `[[image]]`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Image {
     /// 1 to 255 bytes, of no other image.
     pub(crate) name: String,
@@ -357,6 +357,17 @@ pub(crate) enum Role {
     Viewer,
     /// Start, pause, cancel, remove.
     Operator,
+}
+
+impl Role {
+    /// As the configuration has it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+        }
+    }
 }
 
 /// `[log]`.

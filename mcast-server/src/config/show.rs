@@ -87,6 +87,14 @@ pub(super) fn describe(settings: &Settings, origins: &Origins) -> String {
     text
 }
 
+impl Settings {
+    /// All settings with their values, as the file would have them; secrets hidden, images and tokens left out.
+    pub(crate) fn pairs(&self) -> Vec<(String, String)> {
+        let value = |entry: &Entry| entry.shown.as_ref().map_or_else(|| entry.unset.to_owned(), ToString::to_string);
+        entries(self).into_iter().map(|entry| (entry.path.clone(), value(&entry))).collect()
+    }
+}
+
 fn line(text: &mut String, name: &str, entry: &Entry, origins: &Origins, wanted: bool) {
     let origin = origins.get(&format!("{}{}", entry.label, entry.path));
     let origin = origin.map_or_else(|| "default".to_owned(), ToString::to_string);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::{Timestamp, ZonedDateTime};
+use jiff::ZonedDateTime;
 use multicast_core::address::{GroupClass, check_group};
 use multicast_core::engine::{EngineError, Session, SessionConfig, SessionError, SessionSummary};
 use multicast_core::image::Delivery;
@@ -16,7 +16,7 @@ use super::sessions::Running;
 use super::views::{ClientView, SessionView, client_word};
 use crate::exit::chain;
 use crate::site::{ClientRow, SessionRow};
-use crate::view::Narrator;
+use crate::view::narrator::Narrator;
 
 /// For so long a session waits for a group and a port.
 const PLACE_LIMIT: Duration = Duration::from_secs(10);
@@ -85,11 +85,7 @@ fn terms(point: &Point, image: &Image, has_started: bool) -> (SessionConfig, Opt
     let now = ZonedDateTime::now();
     // Whoever was in it must not wait for a number that has gone home.
     let hour = image.start.at.filter(|_| !has_started).map(|at| at.next(&now));
-    let after = hour.map(|hour| until(&now, hour));
-    let start = match has_started {
-        true => StartPolicy::default(),
-        false => StartPolicy { after, ..image.start.policy() },
-    };
+    let start = if has_started { StartPolicy::default() } else { image.start.policy(&now) };
     let group_class = point.engine.lent().free.last().and_then(|place| check_group(place.ip()).ok());
     let needs_source = group_class.is_some_and(GroupClass::needs_source);
     let slow = &settings.clients.slow;
@@ -108,11 +104,6 @@ fn terms(point: &Point, image: &Image, has_started: bool) -> (SessionConfig, Opt
         ..SessionConfig::new(image.name.clone(), profile)
     };
     (config, hour.map(|hour| hour.as_millisecond()))
-}
-
-fn until(now: &ZonedDateTime, hour: Timestamp) -> Duration {
-    let ms = hour.as_millisecond().saturating_sub(now.timestamp().as_millisecond());
-    Duration::from_millis(ms.max(0).unsigned_abs())
 }
 
 /// Passes its events on until it is over.
@@ -238,5 +229,5 @@ pub(crate) fn record(point: &Point, running: &Running, outcome: Option<&str>) {
             ended_ms: ended.or(ended_ms),
         }
     });
-    point.recorder.clients(&running.id, rows.collect());
+    point.recorder.clients(&running.id, rows);
 }

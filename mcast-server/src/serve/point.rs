@@ -20,7 +20,7 @@ use super::sessions::{Running, Sessions};
 use super::unicasts::Unicasts;
 use super::views::{ClientView, ImageView, SessionView};
 use crate::config::Settings;
-use crate::site::{Recorder, SessionFilter, SessionSeen, Site, SiteError};
+use crate::site::{ClientRow, Recorder, SessionFilter, SessionSeen, Site, SiteError};
 
 /// News that wait for a listener; who reads slower than this misses some, and is told so.
 const NEWS_WAITING: usize = 4096;
@@ -213,6 +213,29 @@ impl Point {
         let others = self.site.sessions(SessionFilter::Live).await?;
         all.extend(others.into_iter().filter(|seen| seen.row.server != self.server && !seen.dead).map(SessionView::from));
         Ok(all)
+    }
+
+    /// The clients of a session of the site, as its server told last; `None` if there is no such session.
+    pub(crate) async fn site_clients(&self, session: &str) -> Result<Option<Vec<ClientView>>, SiteError> {
+        let sessions = self.site.sessions(SessionFilter::Live).await?;
+        let Some(seen) = sessions.into_iter().find(|seen| seen.row.id == session) else { return Ok(None) };
+        let view = |row: ClientRow| ClientView {
+            client: row.client,
+            host: row.host,
+            address: row.address,
+            image: seen.row.image.clone(),
+            session: Some(session.to_owned()),
+            state: row.state,
+            path: row.path,
+            verified: row.verified as u32,
+            blocks: row.blocks as u32,
+            bytes_per_second: 0.0,
+            loss: row.loss,
+            dropped: 0,
+            seconds: (row.ended_ms.unwrap_or_else(now_ms) - row.joined_ms) as f64 / 1000.0,
+            reason: row.reason,
+        };
+        Ok(Some(self.site.clients(session).await?.into_iter().map(view).collect()))
     }
 
     /// The clients of one session of this server, or of all, and those that fetch by HTTP.

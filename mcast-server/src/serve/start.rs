@@ -56,8 +56,9 @@ pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<
     let symbol_size = symbol_size(group_like(&settings), interface.mtu);
     let keeper = Keeper::start(settings.clone(), KeeperConfig { symbol_size, cache: place }, catalogue.clone());
     let keeper = keeper.map_err(|error| Failure::of(Exit::Error, &error))?;
-    let recorder = Recorder::start(site.clone(), server.clone());
-    site.register_server(&server_row(&settings, &server, &engine)).await.map_err(|error| site_failure(&error))?;
+    let row = server_row(&settings, &server, &engine);
+    site.register_server(&row).await.map_err(|error| site_failure(&error))?;
+    let recorder = Recorder::start(site.clone(), row);
     let usual_profile = profile_of(&interface);
     let point = Arc::new(Point::new(Parts {
         settings: settings.clone(),

@@ -65,12 +65,7 @@ pub(crate) async fn fulfil(point: Arc<Point>, mut wishes: mpsc::UnboundedReceive
                 });
             }
             Wish::FreePlace { image, client } => {
-                tokio::spawn(async move {
-                    if let Err(error) = point.site.free_ticket(&image, &client.to_string()).await {
-                        // Places of who has gone become free by themselves with the server.
-                        warn!(image, %client, "the site still counts a client that has gone: {}", chain(&error));
-                    }
-                });
+                point.recorder.free_ticket(&image, &client.to_string());
             }
         }
     }

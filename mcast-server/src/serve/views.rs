@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::content::{Image, ImageState};
 use super::sessions::Running;
-use crate::config::MulticastUse;
+use crate::config::{Encryption, MulticastUse};
 
 /// An image of this server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -55,7 +55,7 @@ impl ImageView {
             bytes: ready.map(|ready| ready.bytes()),
             root: ready.map(|ready| ready.root()),
             multicast: use_word(image.multicast).to_owned(),
-            encrypted: false,
+            encrypted: image.encryption != Encryption::Off,
             priority: image.priority,
             start: image.start.to_string(),
             session,
@@ -251,11 +251,6 @@ impl ClientView {
             reason: running.reason(client.client),
         };
         snapshot.clients.iter().map(view).collect()
-    }
-
-    /// Whether it still receives.
-    pub(crate) fn is_active(&self) -> bool {
-        matches!(self.state.as_str(), "joined" | "receiving" | "silent")
     }
 }
 

@@ -2,7 +2,7 @@
 
 pub(crate) mod json;
 mod live;
-mod narrator;
+pub(crate) mod narrator;
 mod plain;
 mod sessions;
 mod table;

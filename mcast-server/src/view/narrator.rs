@@ -10,13 +10,13 @@ use crate::text;
 
 /// Tells what happens, and which client is meant where several run on one machine.
 #[derive(Debug, Default)]
-pub(super) struct Narrator {
+pub(crate) struct Narrator {
     clients: HashMap<ClientId, (String, SocketAddr)>,
 }
 
 impl Narrator {
     /// What happened, `None` if it is not worth a line.
-    pub(super) fn tell(&mut self, event: &SenderEvent) -> Option<String> {
+    pub(crate) fn tell(&mut self, event: &SenderEvent) -> Option<String> {
         use SenderEvent as E;
         Some(match event {
             E::ClientJoined { client, host, address, again } => {

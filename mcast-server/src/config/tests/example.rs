@@ -105,7 +105,7 @@ fn the_defaults_are_those_of_the_engine_and_of_send() {
     assert_eq!(settings.clients.slow.pace, multicast_core::pace::AdaptConfig::default());
     assert_eq!(settings.server.control_port, multicast_core::engine::DEFAULT_CONTROL_PORT);
     assert_eq!(settings.multicast.ports, multicast_core::address::DEFAULT_PORTS);
-    assert_eq!(settings.start.policy(), multicast_core::sender::StartPolicy::default());
+    assert_eq!(settings.start.policy(&jiff::ZonedDateTime::now()), multicast_core::sender::StartPolicy::default());
     assert_eq!(settings.cache_place(), multicast_core::manifest::CachePlace::Folder("/var/lib/mcast/manifests".into()));
     assert_eq!(settings.site.sqlite_file(), Some("/var/lib/mcast/site.sqlite".into()));
     assert!(settings.rate.adapts() && settings.rate.profile().is_none());

@@ -119,31 +119,11 @@ pub(crate) enum Unusable {
     #[error("{name}: its files are still being written")]
     Settling { name: String },
     /// Its hashes are not known yet.
-    #[error("{name}: it is being hashed, {:.0} % of it so far", .share * 100.0)]
-    Hashing { name: String, share: Share },
+    #[error("{name}: it is being hashed, {percent} % of it so far")]
+    Hashing { name: String, percent: u32 },
     /// It cannot be read.
     #[error("{name}: {why}")]
     Broken { name: String, why: String },
-}
-
-/// A number from 0 to 1 that compares.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Share(pub(crate) f64);
-
-impl PartialEq for Share {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.total_cmp(&other.0).is_eq()
-    }
-}
-
-impl Eq for Share {}
-
-impl std::ops::Mul<f64> for Share {
-    type Output = f64;
-
-    fn mul(self, rhs: f64) -> f64 {
-        self.0 * rhs
-    }
 }
 
 /// At most so many names are told: a refusal is one datagram.
@@ -208,7 +188,7 @@ impl Catalogue {
                 Ok((image, ready))
             }
             ImageState::Settling => Err(Unusable::Settling { name }),
-            ImageState::Hashing(progress) => Err(Unusable::Hashing { name, share: Share(progress.share()) }),
+            ImageState::Hashing(progress) => Err(Unusable::Hashing { name, percent: (progress.share() * 100.0) as u32 }),
             ImageState::Broken(why) => Err(Unusable::Broken { name, why: why.clone() }),
         }
     }

@@ -51,7 +51,7 @@ impl Listener {
         loop {
             let accepted = tokio::select! {
                 accepted = self.accept(&mut told_full) => accepted,
-                _ = stop.wait_for(|stops| *stops) => return,
+                () = told(&mut stop) => return,
             };
             let Some((stream, peer, permit)) = accepted else { continue };
             let (router, tls, stop) = (router.clone(), self.tls.clone(), stop.clone());
@@ -108,7 +108,7 @@ async fn converse(
     let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = stop.wait_for(|stops| *stops) => {
+        () = told(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -116,4 +116,10 @@ async fn converse(
     if let Err(error) = ended {
         debug!(%peer, "connection ended: {error}");
     }
+}
+
+/// Waits until `stop` says true.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    // Whoever could say it is gone: that is the same.
+    let _ = stop.wait_for(|stops| *stops).await;
 }

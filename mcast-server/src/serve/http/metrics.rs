@@ -74,7 +74,7 @@ fn of_server(point: &Point, registry: &mut Registry) {
     registry.register_with_unit("sent", "Sent by multicast and for it, headers counted", Unit::Bytes, ConstCounter::new(totals.wire_bytes + wire));
     registry.register_with_unit("feedback", "Received from clients, headers counted", Unit::Bytes, ConstCounter::new(totals.feedback_bytes + feedback));
     registry.register("malformed_running", "Datagrams that could not be read, in sessions that run", ConstGauge::new(malformed as i64));
-    let state = point.recorder.state();
+    let state = point.recorder.state().borrow().clone();
     registry.register("database_reachable", "Whether the site's database answers", ConstGauge::new(i64::from(state.reachable)));
     registry.register("database_pending", "Rows that wait for the database", ConstGauge::new(state.pending as i64));
 }
@@ -82,7 +82,7 @@ fn of_server(point: &Point, registry: &mut Registry) {
 fn of_images(point: &Point, registry: &mut Registry) {
     let images = Family::<State1, Gauge>::default();
     for state in ["settling", "hashing", "ready", "broken"] {
-        images.get_or_create(&State1 { state: state.to_owned() });
+        drop(images.get_or_create(&State1 { state: state.to_owned() }));
     }
     for image in point.catalogue.all() {
         images.get_or_create(&State1 { state: image.state.word().to_owned() }).inc();

@@ -1,5 +1,6 @@
 //! Reads a chain of certificates and a private key, and says what is wrong with them.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -100,7 +101,7 @@ fn parse<'a>(file: &Path, certificates: &'a [CertificateDer<'_>]) -> Result<Vec<
     let parse_one = |(at, der): (usize, &'a CertificateDer<'_>)| {
         let damaged = |reason| IdentityError::Certificate { path: file.to_owned(), position: at + 1, reason };
         match x509_parser::parse_x509_certificate(der) {
-            Ok((rest, certificate)) if rest.is_empty() => Ok(certificate),
+            Ok(([], certificate)) => Ok(certificate),
             Ok((rest, _)) => Err(damaged(format!("{} bytes too many", rest.len()))),
             Err(error) => Err(damaged(error.to_string())),
         }
@@ -143,10 +144,10 @@ fn hosts_of(certificate: &X509Certificate<'_>) -> Vec<Host> {
     let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
     let host = |name: &GeneralName<'_>| match name {
         GeneralName::DNSName(name) => Some(Host::Name(name.to_ascii_lowercase())),
-        GeneralName::IPAddress(octets) => match *octets {
-            [..] if octets.len() == 4 => <[u8; 4]>::try_from(*octets).ok().map(|octets| Host::Address(octets.into())),
-            _ => <[u8; 16]>::try_from(*octets).ok().map(|octets| Host::Address(octets.into())),
-        },
+        GeneralName::IPAddress(octets) => {
+            let v4 = <[u8; 4]>::try_from(*octets).map(IpAddr::from);
+            v4.or_else(|_| <[u8; 16]>::try_from(*octets).map(IpAddr::from)).ok().map(Host::Address)
+        }
         _ => None,
     };
     names.value.general_names.iter().filter_map(host).collect()

@@ -90,8 +90,8 @@ pub enum IdentityError {
         /// The key's file.
         path: PathBuf,
     },
-    /// A certificate that cannot be read.
-    #[error("certificate {position} in {} is damaged: {reason}", path.display())]
+    /// A certificate that is damaged, or not of a kind that TLS here can read.
+    #[error("certificate {position} in {} cannot be used: {reason}", path.display())]
     Certificate {
         /// The file.
         path: PathBuf,

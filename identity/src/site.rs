@@ -55,7 +55,7 @@ impl SiteIdentity {
         now: SystemTime,
     ) -> Result<(Self, Created), IdentityError> {
         let pair = Pair::within(folder);
-        let created = match (files::exists(&pair.key)?, files::exists(&pair.certificate)?) {
+        let created = match pair.look()? {
             (true, true) => Created::Before,
             (false, false) => pair.create(site, hosts, now)?,
             (true, false) => return Err(IdentityError::HalfMissing { present: pair.key, missing: pair.certificate }),
@@ -192,6 +192,16 @@ impl Pair {
         let folder = state.join("identity");
         let (key, certificate) = (folder.join("site.key"), folder.join("site.crt"));
         Self { state: state.to_owned(), folder, key, certificate }
+    }
+
+    /// Whether the key and the certificate are there.
+    fn look(&self) -> Result<(bool, bool), IdentityError> {
+        let look = || Ok((files::exists(&self.key)?, files::exists(&self.certificate)?));
+        match look()? {
+            // Both may have come, made by another start, after one was looked for and before the other.
+            (key, certificate) if key != certificate => look(),
+            same => Ok(same),
+        }
     }
 
     fn create(&self, site: &str, hosts: &[String], now: SystemTime) -> Result<Created, IdentityError> {

@@ -1,4 +1,5 @@
 //! A site makes its own identity once, keeps it, and never makes another in its place.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 

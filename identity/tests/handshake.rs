@@ -1,4 +1,5 @@
 //! Real handshakes in memory: who is let in, who is not, and what is said about it.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Certificates and keys that others made are taken only if they fit together and to the day.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Certificates of other makers, and a fixed moment.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, clippy::unwrap_used, reason = "tests, and each file of them uses its own part")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,14 +8,14 @@ use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// 21 September 2026, 14:13:20 UTC.
-pub fn now() -> SystemTime {
+pub(crate) fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000)
 }
 
-pub fn params(name: &str) -> CertificateParams {
+pub(crate) fn params(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.not_before = (now() - 10 * DAY).into();
@@ -24,27 +24,27 @@ pub fn params(name: &str) -> CertificateParams {
 }
 
 /// An authority.
-pub struct Authority {
-    pub key: KeyPair,
-    pub params: CertificateParams,
-    pub certificate: Certificate,
+pub(crate) struct Authority {
+    pub(crate) key: KeyPair,
+    pub(crate) params: CertificateParams,
+    pub(crate) certificate: Certificate,
 }
 
 impl Authority {
-    pub fn root(name: &str) -> Self {
+    pub(crate) fn root(name: &str) -> Self {
         let (key, params) = (KeyPair::generate().unwrap(), Self::params(name));
         let certificate = params.self_signed(&key).unwrap();
         Self { key, params, certificate }
     }
 
     /// An authority that this one vouches for.
-    pub fn intermediate(&self, name: &str) -> Self {
+    pub(crate) fn intermediate(&self, name: &str) -> Self {
         let (key, params) = (KeyPair::generate().unwrap(), Self::params(name));
         let certificate = self.sign(&params, &key);
         Self { key, params, certificate }
     }
 
-    pub fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Certificate {
+    pub(crate) fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Certificate {
         params.signed_by(key, &Issuer::from_params(&self.params, &self.key)).unwrap()
     }
 
@@ -56,7 +56,7 @@ impl Authority {
 }
 
 /// Writes a chain and a key as an operator would supply them.
-pub fn write(folder: &Path, chain: &[&Certificate], key: &KeyPair) -> (PathBuf, PathBuf) {
+pub(crate) fn write(folder: &Path, chain: &[&Certificate], key: &KeyPair) -> (PathBuf, PathBuf) {
     let (chain_file, key_file) = (folder.join("chain.pem"), folder.join("key.pem"));
     fs::write(&chain_file, chain.iter().map(|certificate| certificate.pem()).collect::<String>()).unwrap();
     fs::write(&key_file, key.serialize_pem()).unwrap();
@@ -64,10 +64,10 @@ pub fn write(folder: &Path, chain: &[&Certificate], key: &KeyPair) -> (PathBuf, 
     (chain_file, key_file)
 }
 
-pub fn set_mode(file: &Path, mode: u32) {
+pub(crate) fn set_mode(file: &Path, mode: u32) {
     fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-pub fn mode(file: &Path) -> u32 {
+pub(crate) fn mode(file: &Path) -> u32 {
     fs::metadata(file).unwrap().permissions().mode() & 0o7777
 }

@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_engine_is_told_how_long_it_is_until_the_hour() {
-        let now = zoned("2026-11-26T20:30", "Europe/Berlin");
+        let now: ZonedDateTime = "2026-11-26T20:30[Europe/Berlin]".parse().unwrap();
         let schedule = Schedule { at: "22:00".parse().ok(), clients: Some(3), ..Schedule::default() };
         let after = Some(Duration::from_secs(90 * 60));
         assert_eq!(schedule.policy(&now), StartPolicy { clients: Some(3), after, ..StartPolicy::default() });

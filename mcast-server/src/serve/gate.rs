@@ -140,7 +140,8 @@ impl Gate {
     /// The image has no session any more: nobody is served by it.
     pub(crate) fn session_ended(&self, image: &str) {
         lock(&self.open).remove(image);
-        let of_image = lock(&self.clients).extract_if(|(of, _), client| of == image && client.joined).collect::<Vec<_>>();
+        let of_image =
+            lock(&self.clients).extract_if(|(of, _), client| of == image && client.joined).collect::<Vec<_>>();
         for ((image, client), _) in of_image {
             self.wish(Wish::FreePlace { image, client });
         }

@@ -103,7 +103,7 @@ fn terms(point: &Point, image: &Image, has_started: bool) -> (SessionConfig, Opt
         weight: image.priority.into(),
         ..SessionConfig::new(image.name.clone(), profile)
     };
-    (config, hour.map(|hour| hour.as_millisecond()))
+    (config, hour.map(jiff::Timestamp::as_millisecond))
 }
 
 /// Passes its events on until it is over.
@@ -219,7 +219,11 @@ pub(crate) fn record(point: &Point, running: &Running, outcome: Option<&str>) {
             host: client.host,
             address: client.address,
             // Whoever was active when it ended went without the image.
-            state: if ended.is_none() && ended_ms.is_some() { client_word(ClientState::Left).to_owned() } else { client.state },
+            state: if ended.is_none() && ended_ms.is_some() {
+                client_word(ClientState::Left).to_owned()
+            } else {
+                client.state
+            },
             path: client.path,
             verified: client.verified.into(),
             blocks: client.blocks.into(),

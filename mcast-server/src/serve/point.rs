@@ -211,7 +211,9 @@ impl Point {
     pub(crate) async fn site_sessions(&self) -> Result<Vec<SessionView>, SiteError> {
         let mut all = self.running();
         let others = self.site.sessions(SessionFilter::Live).await?;
-        all.extend(others.into_iter().filter(|seen| seen.row.server != self.server && !seen.dead).map(SessionView::from));
+        all.extend(
+            others.into_iter().filter(|seen| seen.row.server != self.server && !seen.dead).map(SessionView::from),
+        );
         Ok(all)
     }
 

@@ -145,8 +145,7 @@ async fn until_stopped(point: &Arc<Point>, signals: &mut Signals, arguments: &Se
 
 /// Reads the settings again and takes over what can be.
 fn reload(point: &Point, arguments: &ServeArguments) {
-    let _ = sd_notify::NotifyState::monotonic_usec_now()
-        .map(|now| sd_notify::notify(&[NotifyState::Reloading, now]));
+    let _ = sd_notify::NotifyState::monotonic_usec_now().map(|now| sd_notify::notify(&[NotifyState::Reloading, now]));
     match Loaded::load(arguments, &Surroundings::here()) {
         Ok(new) => {
             new.warnings.iter().for_each(|text| warn!("{text}"));
@@ -195,8 +194,11 @@ fn server_id(state: &Path) -> Result<String, Failure> {
             return Ok(id.trim().to_owned());
         }
         Ok(_) => {
-            return Err(Failure::new(Exit::Error, format!("{path:?} is damaged: it holds no number of 16 hexadecimal digits"))
-                .with_help(Some("remove it: the server then counts as a new one of its site")));
+            return Err(Failure::new(
+                Exit::Error,
+                format!("{path:?} is damaged: it holds no number of 16 hexadecimal digits"),
+            )
+            .with_help(Some("remove it: the server then counts as a new one of its site")));
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(Failure::new(Exit::Error, format!("cannot read {path:?}: {error}"))),
@@ -245,7 +247,8 @@ fn identity(settings: &Settings) -> Result<Option<SiteIdentity>, Failure> {
         _ => {
             let hosts = [settings.server.name.clone()];
             let (identity, created) =
-                SiteIdentity::open_or_create(&settings.site.state, &settings.site.name, &hosts, now).map_err(failure)?;
+                SiteIdentity::open_or_create(&settings.site.state, &settings.site.name, &hosts, now)
+                    .map_err(failure)?;
             if created == Created::Now {
                 info!("a certificate of the site was made: {}", identity.certificate_file().display());
             }

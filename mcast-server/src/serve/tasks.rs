@@ -124,7 +124,10 @@ pub(crate) async fn follow_content(point: Arc<Point>, mut stop: watch::Receiver<
         point.recorder.images(images.iter().map(|image| image_row(image)).collect());
         for image in &images {
             let ready = matches!(image.state, ImageState::Ready(_)) && image.multicast != MulticastUse::Never;
-            if ready && let Some(started) = point.take_resumable(&image.name) && point.gate.session_opens(&image.name) {
+            if ready
+                && let Some(started) = point.take_resumable(&image.name)
+                && point.gate.session_opens(&image.name)
+            {
                 let (point, name) = (point.clone(), image.name.clone());
                 tokio::task::spawn_blocking(move || opening::open(&point, &name, Some(started)));
             }

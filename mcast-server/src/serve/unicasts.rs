@@ -131,7 +131,8 @@ mod tests {
     fn a_client_is_followed_from_its_first_request_to_its_last_block() {
         let (unicasts, from) = (Unicasts::default(), SocketAddr::from(([10, 0, 0, 7], 5000)));
         let start = Instant::now();
-        let heard = |verified, seconds| unicasts.heard("a.img", said(verified), from, start + Duration::from_secs(seconds));
+        let heard =
+            |verified, seconds| unicasts.heard("a.img", said(verified), from, start + Duration::from_secs(seconds));
         assert_eq!(heard(0, 0), Some(News::Began));
         assert_eq!(heard(4, 4), None);
         let all = unicasts.all(start + Duration::from_secs(5), |_| 1000);

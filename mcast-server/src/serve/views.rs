@@ -198,7 +198,11 @@ impl SessionView {
             active: count,
             complete,
             failed: snapshot.clients.len() as u32 - count - complete,
-            progress: if whole == 0 { 0.0 } else { (has + u64::from(complete) * u64::from(blocks)) as f64 / whole as f64 },
+            progress: if whole == 0 {
+                0.0
+            } else {
+                (has + u64::from(complete) * u64::from(blocks)) as f64 / whole as f64
+            },
             median_loss: losses.get(losses.len() / 2).copied().unwrap_or(0.0),
             slowest: slowest(snapshot, &losses),
         }

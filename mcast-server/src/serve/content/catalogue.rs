@@ -188,7 +188,9 @@ impl Catalogue {
                 Ok((image, ready))
             }
             ImageState::Settling => Err(Unusable::Settling { name }),
-            ImageState::Hashing(progress) => Err(Unusable::Hashing { name, percent: (progress.share() * 100.0) as u32 }),
+            ImageState::Hashing(progress) => {
+                Err(Unusable::Hashing { name, percent: (progress.share() * 100.0) as u32 })
+            }
             ImageState::Broken(why) => Err(Unusable::Broken { name, why: why.clone() }),
         }
     }

@@ -73,7 +73,8 @@ pub(super) fn look(settings: &Settings) -> io::Result<Vec<Found>> {
         let Some(name) = name.to_str().filter(|name| is_image(name)) else { continue };
         let is_file = fs::metadata(&path).is_ok_and(|about| about.is_file());
         if is_file && !listed.contains(&path) && !names.contains(name) {
-            let entry = Entry { name: name.to_owned(), files: vec![name.into()], priority: USUAL_PRIORITY, ..Entry::default() };
+            let entry =
+                Entry { name: name.to_owned(), files: vec![name.into()], priority: USUAL_PRIORITY, ..Entry::default() };
             found.push(find(folder, entry));
         }
     }

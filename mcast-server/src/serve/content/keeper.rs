@@ -228,7 +228,8 @@ impl Look {
     fn note(&mut self, found: Found, now: Instant, settings: &Settings) -> bool {
         let name = found.entry.name.clone();
         let before = self.known.get(&name);
-        let same_files = before.is_some_and(|known| known.found.marks == found.marks && known.found.files == found.files);
+        let same_files =
+            before.is_some_and(|known| known.found.marks == found.marks && known.found.files == found.files);
         let same_terms = before.is_some_and(|known| known.found.entry == found.entry);
         let image = |state| Image {
             name: name.clone(),
@@ -252,7 +253,8 @@ impl Look {
             };
             self.shared.catalogue.put(image(state));
             // What has rested since long before is taken at once.
-            let rested = first && found.marks.as_ref().is_ok_and(|marks| marks.iter().all(|m| m.rests(settings.content.settle)));
+            let rested =
+                first && found.marks.as_ref().is_ok_and(|marks| marks.iter().all(|m| m.rests(settings.content.settle)));
             let since = if rested { now.checked_sub(settings.content.settle).unwrap_or(now) } else { now };
             self.known.insert(name.clone(), Known { found: found.clone(), since, task: None });
         } else if !same_terms && let Some(known) = self.known.get_mut(&name) {
@@ -302,4 +304,3 @@ fn watch(folder: &std::path::Path, again: Sender<()>) -> Option<RecommendedWatch
     });
     watcher.inspect_err(|error| warn!("changes of {folder:?} are not told, but looked for: {error}")).ok()
 }
-

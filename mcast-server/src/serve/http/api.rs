@@ -284,7 +284,9 @@ pub(crate) async fn sessions(
     }
     let mut all = shared.point.site_sessions().await?;
     if ended > 0 {
-        all.extend(shared.point.site.sessions(SessionFilter::Ended { limit: ended }).await?.into_iter().map(SessionView::from));
+        all.extend(
+            shared.point.site.sessions(SessionFilter::Ended { limit: ended }).await?.into_iter().map(SessionView::from),
+        );
     }
     Ok(Json(all))
 }
@@ -437,7 +439,8 @@ impl From<SiteError> for Refused {
 
 impl From<JsonRejection> for Refused {
     fn from(rejection: JsonRejection) -> Self {
-        Self::new(rejection.status(), rejection.body_text()).with_help(r#"send {"command": "start"}, or pause, resume, cancel"#)
+        Self::new(rejection.status(), rejection.body_text())
+            .with_help(r#"send {"command": "start"}, or pause, resume, cancel"#)
     }
 }
 

@@ -104,7 +104,8 @@ mod tests {
     #[test]
     fn without_a_token_and_with_a_wrong_one_nobody_comes_in() {
         let tokens = [token("ops", Role::Operator, "operator-0123456789abcdef")];
-        let wrong = [None, Some("Basic b3Bz"), Some("Bearer "), Some("Bearer operator-0123456789abcde"), Some("Bearer")];
+        let wrong =
+            [None, Some("Basic b3Bz"), Some("Bearer "), Some("Bearer operator-0123456789abcde"), Some("Bearer")];
         for said in wrong {
             assert_eq!(status(&tokens, said, Role::Metrics), 401, "{said:?}");
         }

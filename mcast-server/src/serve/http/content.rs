@@ -46,7 +46,7 @@ async fn image(
 ) -> Response<Body> {
     let ready = match find(&shared, &name) {
         Ok(ready) => ready,
-        Err(refused) => return refused,
+        Err(refused) => return refused.into(),
     };
     if let Some(said) = said(&headers) {
         note(&shared, &name, said, from);
@@ -66,7 +66,7 @@ async fn manifest(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -
             }
             response
         }
-        Err(refused) => refused,
+        Err(refused) => refused.into(),
     }
 }
 
@@ -94,21 +94,33 @@ async fn package(
     }
 }
 
-/// The image of this very name, if it may be had so.
-fn find(shared: &Shared, name: &str) -> Result<Arc<Ready>, Response<Body>> {
-    // Without a name only multicast serves.
+/// Why an image cannot be fetched.
+enum Refusal {
+    Multicast,
+    Not(Unusable),
+}
+
+impl From<Refusal> for Response<Body> {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Multicast => plain(StatusCode::FORBIDDEN, "this image is served by multicast only"),
+            Refusal::Not(why @ (Unusable::Settling { .. } | Unusable::Hashing { .. })) => {
+                let mut later = plain(StatusCode::SERVICE_UNAVAILABLE, &why.to_string());
+                later.headers_mut().insert(header::RETRY_AFTER, RETRY);
+                later
+            }
+            Refusal::Not(why) => plain(StatusCode::NOT_FOUND, &why.to_string()),
+        }
+    }
+}
+
+/// The image of this very name, if it may be had so; without a name only multicast serves.
+fn find(shared: &Shared, name: &str) -> Result<Arc<Ready>, Refusal> {
     let found = if name.is_empty() { Err(Unusable::None) } else { shared.point.catalogue.ready(name) };
     match found {
-        Ok((image, _)) if image.multicast == MulticastUse::Only => {
-            Err(plain(StatusCode::FORBIDDEN, "this image is served by multicast only"))
-        }
+        Ok((image, _)) if image.multicast == MulticastUse::Only => Err(Refusal::Multicast),
         Ok((_, ready)) => Ok(ready),
-        Err(why @ (Unusable::Settling { .. } | Unusable::Hashing { .. })) => {
-            let mut later = plain(StatusCode::SERVICE_UNAVAILABLE, &why.to_string());
-            later.headers_mut().insert(header::RETRY_AFTER, RETRY);
-            Err(later)
-        }
-        Err(why) => Err(plain(StatusCode::NOT_FOUND, &why.to_string())),
+        Err(why) => Err(Refusal::Not(why)),
     }
 }
 

@@ -39,7 +39,8 @@ pub(crate) struct Listener {
 impl Listener {
     /// Binds `address`.
     pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-        let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
+        let socket =
+            if address.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)

@@ -66,16 +66,46 @@ fn of_server(point: &Point, registry: &mut Registry) {
     registry.register_with_unit("uptime", "Time since the start", Unit::Seconds, ConstGauge::new(seconds));
     registry.register("sessions_running", "Sessions that run", ConstGauge::new(running.len() as i64));
     registry.register("sessions_ended", "Sessions that are over", ConstCounter::new(totals.sessions));
-    registry.register("clients_admitted", "Clients with a place, where places are limited", ConstGauge::new(i64::from(admitted)));
+    registry.register(
+        "clients_admitted",
+        "Clients with a place, where places are limited",
+        ConstGauge::new(i64::from(admitted)),
+    );
     registry.register("clients_waiting", "Clients in the queue", ConstGauge::new(i64::from(waiting)));
     registry.register("clients_by_http", "Clients that fetch by HTTP", ConstGauge::new(point.fetching().len() as i64));
-    registry.register("deliveries_complete", "Clients that got an image, in sessions that are over", ConstCounter::new(totals.complete));
-    registry.register("deliveries_failed", "Clients that went without, in sessions that are over", ConstCounter::new(totals.failed));
-    registry.register_with_unit("sent", "Sent by multicast and for it, headers counted", Unit::Bytes, ConstCounter::new(totals.wire_bytes + wire));
-    registry.register_with_unit("feedback", "Received from clients, headers counted", Unit::Bytes, ConstCounter::new(totals.feedback_bytes + feedback));
-    registry.register("malformed_running", "Datagrams that could not be read, in sessions that run", ConstGauge::new(malformed as i64));
+    registry.register(
+        "deliveries_complete",
+        "Clients that got an image, in sessions that are over",
+        ConstCounter::new(totals.complete),
+    );
+    registry.register(
+        "deliveries_failed",
+        "Clients that went without, in sessions that are over",
+        ConstCounter::new(totals.failed),
+    );
+    registry.register_with_unit(
+        "sent",
+        "Sent by multicast and for it, headers counted",
+        Unit::Bytes,
+        ConstCounter::new(totals.wire_bytes + wire),
+    );
+    registry.register_with_unit(
+        "feedback",
+        "Received from clients, headers counted",
+        Unit::Bytes,
+        ConstCounter::new(totals.feedback_bytes + feedback),
+    );
+    registry.register(
+        "malformed_running",
+        "Datagrams that could not be read, in sessions that run",
+        ConstGauge::new(malformed as i64),
+    );
     let state = point.recorder.state().borrow().clone();
-    registry.register("database_reachable", "Whether the site's database answers", ConstGauge::new(i64::from(state.reachable)));
+    registry.register(
+        "database_reachable",
+        "Whether the site's database answers",
+        ConstGauge::new(i64::from(state.reachable)),
+    );
     registry.register("database_pending", "Rows that wait for the database", ConstGauge::new(state.pending as i64));
 }
 

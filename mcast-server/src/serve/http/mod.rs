@@ -72,7 +72,9 @@ fn metrics_routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
 }
 
 async fn unknown() -> Response {
-    Refused::not_found("there is nothing at this address").with_help("the API is described at /api/v1/openapi.json").into_response()
+    Refused::not_found("there is nothing at this address")
+        .with_help("the API is described at /api/v1/openapi.json")
+        .into_response()
 }
 
 async fn wrong_method() -> Response {

@@ -243,7 +243,7 @@ impl Worker {
                 Ok(Command::Release(address)) => _ = self.client.release(now, address),
                 Ok(Command::Shutdown(limit)) => {
                     self.client.release_all(now);
-                    self.end = Some(now + limit);
+                    self.end = Some(now.saturating_add(limit));
                 }
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return true,

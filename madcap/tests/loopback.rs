@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use madcap::driver::DriverConfig;
-use madcap::{Config, Event, Lease, MadcapClient, Responder, ResponderConfig, Timing};
+use madcap::{Config, Event, Lease, MadcapClient, Responder, ResponderConfig, SERVER_GROUP, Timing};
 
 /// A responder in a thread, until it is dropped.
 struct Server {
@@ -18,7 +18,17 @@ struct Server {
 
 impl Server {
     fn start(lease: Duration) -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of loopback");
+        Self::over(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of loopback"), lease)
+    }
+
+    /// One that the group reaches, by loopback only.
+    fn in_group(lease: Duration) -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a port");
+        socket.join_multicast_v4(SERVER_GROUP.ip(), &Ipv4Addr::LOCALHOST).expect("loopback carries multicast");
+        Self::over(socket, lease)
+    }
+
+    fn over(socket: UdpSocket, lease: Duration) -> Self {
         let SocketAddr::V4(address) = socket.local_addr().expect("it is bound") else { panic!("bound to IPv4") };
         socket.set_read_timeout(Some(Duration::from_millis(20))).expect("a valid timeout");
         let stop = Arc::new(AtomicBool::new(false));
@@ -49,8 +59,12 @@ impl Server {
 }
 
 fn start(server: &Server) -> MadcapClient {
+    start_with(Config { server: Some(server.address), ..Config::default() })
+}
+
+fn start_with(config: Config) -> MadcapClient {
     let timing = Timing { first: Duration::from_millis(200), ..Timing::default() };
-    let config = Config { server: Some(server.address), timing, ..Config::default() };
+    let config = Config { timing, ..config };
     MadcapClient::start(DriverConfig::new(config, Ipv4Addr::LOCALHOST)).expect("loopback is there")
 }
 
@@ -103,12 +117,27 @@ fn addresses_are_leased_renewed_adopted_and_given_back() {
     };
     assert_eq!(next(&client, released).address, again.address);
     client.wish(3);
-    (0..3).for_each(|_| drop(next(&client, leased)));
+    for _ in 0..3 {
+        next(&client, leased);
+    }
     let shutdown = client.shutdown(Duration::from_secs(10));
     assert!(shutdown.complete, "{shutdown:?}");
     assert_eq!(shutdown.counters.malformed, 0);
     thread::sleep(Duration::from_secs(2));
     assert_eq!(server.stop(), 0, "what was not given back has expired");
+}
+
+#[test]
+fn a_server_is_found_by_its_group_and_then_asked_by_its_address() {
+    let server = Server::in_group(Duration::from_secs(2));
+    let group = SocketAddrV4::new(*SERVER_GROUP.ip(), server.address.port());
+    let client = start_with(Config { group, ..Config::default() });
+    client.wish(1);
+    let lease = next(&client, leased);
+    assert_eq!(lease.server, SocketAddrV4::new(Ipv4Addr::LOCALHOST, group.port()));
+    assert_eq!(next(&client, renewed).address, lease.address);
+    assert!(client.shutdown(Duration::from_secs(10)).complete);
+    assert_eq!(server.stop(), 0);
 }
 
 #[test]

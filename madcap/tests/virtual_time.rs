@@ -47,7 +47,7 @@ fn as_many_addresses_as_wished_are_leased_by_group_and_by_server() {
     for config in [by_group(), by_server()] {
         let mut room = Room::with_server(1, 9, seconds(60));
         let guest = room.join(config, 3);
-        room.run_for(seconds(1));
+        room.run_for(seconds(2));
         let held: BTreeSet<_> = room.held(guest).into_iter().collect();
         assert_eq!(held.len(), 3, "{held:?}");
         assert!(held.iter().all(|address| address.octets()[..3] == [239, 192, 0]));
@@ -156,7 +156,7 @@ fn a_lease_that_nobody_renews_is_lost_in_time_and_replaced_when_the_server_is_ba
     room.run_for(lease.expires - room.now - Duration::from_millis(1));
     assert_eq!(room.held(guest), [lease.address], "until its last moment");
     room.run_for(seconds(300));
-    assert_eq!(room.held(guest), []);
+    assert!(room.held(guest).is_empty());
     let lost = room.guests[guest].events.iter().find(|(_, event)| is_expired(event)).expect("it was told");
     assert_eq!(lost.0, lease.expires);
     let server = room.hosts[0].events.iter().find(|(_, event)| matches!(event, ResponderEvent::Expired { .. }));
@@ -175,9 +175,9 @@ fn a_renewal_of_what_the_server_has_forgotten_is_lost_at_once_and_replaced() {
         let old = room.lease(guest);
         room.hosts[0].responder.set_mood(Mood::RefuseRenewals);
         room.run_until("lost", |room| room.count(guest, is_unknown) == 1);
-        assert!(room.now < seconds(31), "at the half: {:?}", room.now);
+        assert!(room.now < seconds(32), "at the half: {:?}", room.now);
         room.hosts[0].responder.set_mood(Mood::Serve);
-        room.run_for(seconds(1));
+        room.run_for(seconds(2));
         assert_ne!(room.lease(guest).id, old.id);
     }
 }
@@ -203,7 +203,7 @@ fn what_a_pool_does_not_have_is_told_and_got_when_somebody_gives_it_back() {
     room.run_for(seconds(1));
     let poor = room.join(by_server(), 1);
     room.run_for(seconds(1000));
-    assert_eq!(room.held(poor), []);
+    assert!(room.held(poor).is_empty());
     assert_eq!(room.count(poor, is_refused), 1, "told once: {:?}", room.guests[poor].events);
     let given = room.held(rich)[0];
     assert!(room.with(rich, |client, now| client.release(now, given)));
@@ -271,7 +271,7 @@ fn an_adopted_lease_is_renewed_at_once_by_its_identifier() {
         assert!(room.with(after, |client, now| client.adopt(now, lease)));
         assert!(!room.with(after, |client, now| client.adopt(now, lease)), "once is enough");
         room.with(after, |client, now| client.wish(now, 2));
-        room.run_for(seconds(1));
+        room.run_for(seconds(2));
         assert_eq!(room.count(after, is_renewed), 1);
         let held = room.held(after);
         assert!(held.contains(&lease.address) && held.len() == 2, "it is one of the two: {held:?}");
@@ -304,10 +304,10 @@ fn an_adopted_lease_that_is_over_or_unknown_is_lost_and_replaced() {
 fn everything_is_given_back_and_the_server_has_it_again() {
     let mut room = Room::with_server(17, 9, seconds(600));
     let guest = room.join(by_group(), 5);
-    room.run_for(seconds(1));
+    room.run_for(seconds(2));
     room.with(guest, madcap::Client::release_all);
-    assert_eq!(room.held(guest), []);
-    room.run_for(seconds(1));
+    assert!(room.held(guest).is_empty());
+    room.run_for(seconds(2));
     let confirmed = room.count(guest, |event| matches!(event, Event::Released { confirmed: true, .. }));
     assert_eq!(confirmed, 5);
     assert_eq!(room.hosts[0].responder.in_use(), 0);
@@ -319,7 +319,7 @@ fn everything_is_given_back_and_the_server_has_it_again() {
 fn a_release_that_nobody_confirms_ends_all_the_same() {
     let mut room = Room::with_server(18, 9, seconds(600));
     let guest = room.join(by_group(), 1);
-    room.run_for(seconds(1));
+    room.run_for(seconds(2));
     room.hosts[0].responder.set_mood(Mood::Silent);
     room.with(guest, madcap::Client::release_all);
     room.run_for(seconds(60));
@@ -349,8 +349,9 @@ fn bad_day(seed: u64, config: &Config, loss: f64) {
     let guests = [room.join(config.clone(), 3), room.join(config.clone(), 3)];
     let mut dice = fastrand::Rng::with_seed(seed);
     for _ in 0..40 {
-        let mood = dice.choice([Mood::Serve, Mood::Serve, Mood::Silent, Mood::Refuse, Mood::RefuseRenewals]);
-        room.hosts[0].responder.set_mood(mood.expect("five of them"));
+        // A server that forgets leases gives addresses twice, whatever its clients do: not that one.
+        let mood = dice.choice([Mood::Serve, Mood::Serve, Mood::Silent, Mood::Refuse]);
+        room.hosts[0].responder.set_mood(mood.expect("four of them"));
         if let Some(address) = room.held(guests[0]).first().copied().filter(|_| dice.bool()) {
             room.with(guests[0], |client, now| {
                 client.release(now, address) && {
@@ -401,7 +402,7 @@ proptest! {
 }
 
 #[test]
-fn time_of_an_hour_fits_the_wire() {
+fn a_lease_without_end_fits_the_wire() {
     // 136 years are the wire's limit; more is asked for as that.
     let mut room = Room::with_server(21, 9, Time::MAX);
     let guest = room.join(Config { lease_time: Time::MAX, ..by_server() }, 1);

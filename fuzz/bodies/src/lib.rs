@@ -6,6 +6,7 @@
 
 mod delivery;
 mod journal;
+mod leases;
 mod manifest;
 mod receiver;
 mod script;
@@ -15,6 +16,7 @@ mod wire;
 
 pub use delivery::{Delivery, GROUP, SESSION};
 pub use journal::journal;
+pub use leases::madcap;
 pub use manifest::manifest;
 pub use receiver::{ReceiverOp, receiver};
 pub use sender::{ReportOp, SenderOp, client_address, sender};
@@ -25,11 +27,12 @@ pub use wire::{encode, wire};
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("wire", wire),
     ("wim", wim),
     ("manifest", manifest),
     ("receiver", receiver),
     ("sender", sender),
     ("journal", journal),
+    ("madcap", madcap),
 ];

@@ -41,13 +41,14 @@ impl Default for Config {
 /// after a rest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Timing {
-    /// From a message to its first repetition; then it doubles. Also how long offers are collected.
+    /// From a message to its first repetition, above 0; then it doubles. Also how long offers of shorter leases
+    /// than asked for are collected.
     pub first: Duration,
     /// From one repetition to the next at most.
     pub longest: Duration,
     /// How often a message is sent before nobody seems to be there.
     pub tries: u32,
-    /// From there until it is tried anew; then it doubles.
+    /// From there until it is tried anew, above 0; then it doubles.
     pub rest: Duration,
     /// That at most.
     pub longest_rest: Duration,

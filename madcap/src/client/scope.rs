@@ -89,7 +89,7 @@ impl ScopeSearch {
                 let longest = shared.config.timing.longest;
                 if exchange.handle_timeout(shared, now, longest) == Due::GivenUp {
                     self.failures += 1;
-                    self.stage = Stage::Resting { until: now + shared.rest(self.failures) };
+                    self.stage = Stage::Resting { until: now.saturating_add(shared.rest(self.failures)) };
                 }
             }
             Stage::Resting { until } if now >= *until => self.ask(shared, now),

@@ -79,7 +79,9 @@ impl Shared {
     /// `duration`, a little shorter or longer.
     pub(super) fn jittered(&mut self, duration: Duration) -> Duration {
         let jitter = self.config.timing.jitter.clamp(0.0, 0.9);
-        duration.mul_f64(1.0 + jitter * (2.0 * self.rng.f64() - 1.0))
+        let factor = 1.0 + jitter * (2.0 * self.rng.f64() - 1.0);
+        // What is too long to be multiplied needs no jitter.
+        Duration::try_from_secs_f64(duration.as_secs_f64() * factor).unwrap_or(duration)
     }
 
     /// How long to rest after `failures` of a question, which is one at least.
@@ -173,7 +175,7 @@ impl Exchange {
             return Due::GivenUp;
         }
         self.send(shared, now);
-        self.next = self.next.min(now + longest);
+        self.next = self.next.min(now.saturating_add(longest));
         Due::Repeated
     }
 
@@ -182,7 +184,7 @@ impl Exchange {
             shared.send(*to, self.bytes.clone());
         }
         self.sent += 1;
-        self.next = now + shared.jittered(self.delay);
-        self.delay = (self.delay * 2).min(shared.config.timing.longest);
+        self.next = now.saturating_add(shared.jittered(self.delay));
+        self.delay = self.delay.saturating_mul(2).min(shared.config.timing.longest);
     }
 }

@@ -242,7 +242,7 @@ impl Wish {
         }
         if best.is_none() {
             // No longer than a server can be trusted to hold its offer (§2.2.2).
-            *decide = exchange.next.min(now + timing.first);
+            *decide = exchange.next.min(now.saturating_add(timing.first));
         }
         if best.as_ref().is_none_or(|best| best.lease_time < lease_time) {
             *best = Some(Offer { server: answer.server, lease_time });
@@ -289,7 +289,7 @@ impl Wish {
             Renewal::Asking(exchange) => {
                 if exchange.handle_timeout(shared, now, (left / 4).max(first)) == Due::GivenUp {
                     let rest = (left / 4).clamp(first, longest_rest.max(first));
-                    *renewal = Renewal::At(now + shared.jittered(rest));
+                    *renewal = Renewal::At(now.saturating_add(shared.jittered(rest)));
                 }
                 false
             }
@@ -321,7 +321,7 @@ impl Wish {
                 let timing = &shared.config.timing;
                 let left = old.expires.saturating_sub(now);
                 let rest = (left / 2).clamp(timing.first, timing.longest_rest.max(timing.first));
-                *renewal = Renewal::At(now + rest);
+                *renewal = Renewal::At(now.saturating_add(rest));
                 self.tell(shared, refusal);
             }
             _ => {
@@ -339,7 +339,7 @@ impl Wish {
                     self.lose(shared, old.address, LostReason::Refused(refusal));
                     return true;
                 }
-                let expires = started + Duration::from_secs(u64::from(seconds));
+                let expires = started.saturating_add(Duration::from_secs(u64::from(seconds)));
                 let server = shared.server_address(answer.server, answer.from);
                 self.hold(shared, now, Lease { expires, server, ..old });
             }
@@ -366,7 +366,7 @@ impl Wish {
 
     fn fail(&mut self, shared: &mut Shared, now: Time) {
         self.failures += 1;
-        self.stage = Stage::Resting { until: now + shared.rest(self.failures) };
+        self.stage = Stage::Resting { until: now.saturating_add(shared.rest(self.failures)) };
         // It may have been another server's, or be no more.
         shared.scope_in_doubt = true;
     }
@@ -420,7 +420,7 @@ fn grant(
         id,
         server: shared.server_address(server, answer.from),
         scope: options.scope.unwrap_or(address),
-        expires: started + Duration::from_secs(u64::from(seconds)),
+        expires: started.saturating_add(Duration::from_secs(u64::from(seconds))),
     })
 }
 

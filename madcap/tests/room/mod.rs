@@ -8,17 +8,17 @@ use madcap::{Client, Config, Event, Lease, PORT, Responder, ResponderConfig, Res
 
 /// What happens to datagrams.
 #[derive(Debug, Clone, Copy)]
-pub struct Network {
+pub(crate) struct Network {
     /// Part that is lost.
-    pub loss: f64,
+    pub(crate) loss: f64,
     /// Part that arrives twice.
-    pub duplication: f64,
+    pub(crate) duplication: f64,
     /// Each takes up to this, at random: so they also overtake one another.
-    pub delay: Duration,
+    pub(crate) delay: Duration,
 }
 
 impl Network {
-    pub const GOOD: Self = Self { loss: 0.0, duplication: 0.0, delay: Duration::from_millis(2) };
+    pub(crate) const GOOD: Self = Self { loss: 0.0, duplication: 0.0, delay: Duration::from_millis(2) };
 }
 
 struct Datagram {
@@ -28,38 +28,38 @@ struct Datagram {
 }
 
 /// A client, and what it has told.
-pub struct Guest {
-    pub client: Client,
-    pub address: SocketAddrV4,
-    pub events: Vec<(Time, Event)>,
+pub(crate) struct Guest {
+    pub(crate) client: Client,
+    pub(crate) address: SocketAddrV4,
+    pub(crate) events: Vec<(Time, Event)>,
 }
 
 /// A server, and what it has told.
-pub struct Host {
-    pub responder: Responder,
-    pub address: Ipv4Addr,
-    pub events: Vec<(Time, ResponderEvent)>,
+pub(crate) struct Host {
+    pub(crate) responder: Responder,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) events: Vec<(Time, ResponderEvent)>,
 }
 
-pub struct Room {
-    pub now: Time,
-    pub network: Network,
-    pub guests: Vec<Guest>,
-    pub hosts: Vec<Host>,
-    pub seed: u64,
+pub(crate) struct Room {
+    pub(crate) now: Time,
+    pub(crate) network: Network,
+    pub(crate) guests: Vec<Guest>,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) seed: u64,
     rng: fastrand::Rng,
     flying: BTreeMap<(Time, u64), Datagram>,
     sent: u64,
     /// Addresses that were leased while another client held them.
-    pub double_holdings: Vec<String>,
+    pub(crate) double_holdings: Vec<String>,
 }
 
-pub fn seconds(seconds: u64) -> Duration {
+pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
 impl Room {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             now: Time::ZERO,
             network: Network::GOOD,
@@ -74,14 +74,14 @@ impl Room {
     }
 
     /// With a server of `count` addresses from 239.192.0.0 on, leased for `lease` at most.
-    pub fn with_server(seed: u64, count: u8, lease: Duration) -> Self {
+    pub(crate) fn with_server(seed: u64, count: u8, lease: Duration) -> Self {
         let mut room = Self::new(seed);
         room.serve(count, lease);
         room
     }
 
     /// One more server.
-    pub fn serve(&mut self, count: u8, lease: Duration) -> usize {
+    pub(crate) fn serve(&mut self, count: u8, lease: Duration) -> usize {
         let address = Ipv4Addr::new(10, 0, 0, 1 + self.hosts.len() as u8);
         let last = Ipv4Addr::new(239, 192, 0, count - 1);
         let responder = Responder::new(ResponderConfig { last, lease, ..ResponderConfig::new(address) });
@@ -90,7 +90,7 @@ impl Room {
     }
 
     /// A client that wishes for `wishes` addresses.
-    pub fn join(&mut self, config: Config, wishes: usize) -> usize {
+    pub(crate) fn join(&mut self, config: Config, wishes: usize) -> usize {
         let index = self.guests.len();
         let address = SocketAddrV4::new(Ipv4Addr::new(10, 0, 1, index as u8), 40_000);
         let mut client = Client::new(config, self.rng.u64(..));
@@ -101,21 +101,21 @@ impl Room {
     }
 
     /// Does something with a client.
-    pub fn with<T>(&mut self, guest: usize, act: impl FnOnce(&mut Client, Time) -> T) -> T {
+    pub(crate) fn with<T>(&mut self, guest: usize, act: impl FnOnce(&mut Client, Time) -> T) -> T {
         let result = act(&mut self.guests[guest].client, self.now);
         self.settle();
         result
     }
 
     /// Lets time pass.
-    pub fn run_for(&mut self, duration: Duration) {
+    pub(crate) fn run_for(&mut self, duration: Duration) {
         let end = self.now + duration;
         while self.step(end) {}
         self.now = end;
     }
 
     /// Lets time pass until something is so, for ten minutes at most.
-    pub fn run_until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    pub(crate) fn run_until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let end = self.now + seconds(600);
         while !is_so(self) {
             assert!(self.step(end), "{what}: not within ten minutes, seed {}", self.seed);
@@ -123,15 +123,15 @@ impl Room {
     }
 
     /// What a client holds.
-    pub fn held(&self, guest: usize) -> Vec<Ipv4Addr> {
+    pub(crate) fn held(&self, guest: usize) -> Vec<Ipv4Addr> {
         self.guests[guest].client.leases().map(|lease| lease.address).collect()
     }
 
-    pub fn lease(&self, guest: usize) -> Lease {
+    pub(crate) fn lease(&self, guest: usize) -> Lease {
         *self.guests[guest].client.leases().next().expect("it holds one")
     }
 
-    pub fn count(&self, guest: usize, wanted: impl Fn(&Event) -> bool) -> usize {
+    pub(crate) fn count(&self, guest: usize, wanted: impl Fn(&Event) -> bool) -> usize {
         self.guests[guest].events.iter().filter(|(_, event)| wanted(event)).count()
     }
 

@@ -1,5 +1,6 @@
 //! Makes the seeds that a fuzzer begins with: valid inputs of every kind, the same at every run.
 
+mod leases;
 mod packets;
 mod session;
 mod wims;
@@ -24,6 +25,7 @@ pub(crate) fn all() -> Vec<(&'static str, Seeds)> {
         ("receiver", receiver),
         ("sender", sender),
         ("journal", journals()),
+        ("madcap", leases::all()),
     ]
 }
 

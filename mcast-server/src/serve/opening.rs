@@ -7,13 +7,14 @@ use jiff::ZonedDateTime;
 use multicast_core::address::{GroupClass, check_group};
 use multicast_core::engine::{EngineError, Session, SessionConfig, SessionError, SessionSummary};
 use multicast_core::image::Delivery;
-use multicast_core::sender::{ClientState, EndCause, SenderEvent, StartPolicy};
+use multicast_core::sender::{ClientState, EndCause, LadderConfig, SenderEvent, StartPolicy};
 use tracing::{info, warn};
 
 use super::content::{Image, Ready};
 use super::point::{News, Point, now_ms};
 use super::sessions::Running;
 use super::views::{ClientView, SessionView, client_word};
+use crate::config::MulticastUse;
 use crate::exit::chain;
 use crate::site::{ClientRow, SessionRow};
 use crate::view::narrator::Narrator;
@@ -97,7 +98,8 @@ fn terms(point: &Point, image: &Image, has_started: bool) -> (SessionConfig, Opt
         adaptive: settings.rate.adapts().then_some(slow.pace),
         start,
         silence: settings.clients.silence,
-        ladder: slow.ladder,
+        // Whom the group does not reach fetches by HTTP, if it can: that needs no turn of the session.
+        ladder: LadderConfig { deaf: !(point.by_http && image.multicast != MulticastUse::Only), ..slow.ladder },
         // Late comers are taken in until it has rested for long enough.
         keep_open: true,
         weight: image.priority.into(),

@@ -41,6 +41,8 @@ pub(crate) struct Point {
     pub(crate) interface: Interface,
     /// Rate and sizes of streams, unless the settings say others.
     pub(crate) usual_profile: Profile,
+    /// Clients can reach its HTTP side.
+    pub(crate) by_http: bool,
     pub(crate) sessions: Sessions,
     pub(crate) unicasts: Unicasts,
     /// Told when a stream found no place.
@@ -94,6 +96,7 @@ pub(crate) struct Parts {
     pub(crate) engine: Engine,
     pub(crate) interface: Interface,
     pub(crate) usual_profile: Profile,
+    pub(crate) by_http: bool,
     pub(crate) resumable: HashMap<String, bool>,
 }
 
@@ -158,6 +161,7 @@ impl Point {
             engine: Arc::new(parts.engine),
             interface: parts.interface,
             usual_profile: parts.usual_profile,
+            by_http: parts.by_http,
             sessions: Sessions::default(),
             unicasts: Unicasts::default(),
             place_wanted: Arc::default(),

@@ -22,7 +22,7 @@ use super::content::{Catalogue, Keeper, KeeperConfig};
 use super::gate::Gate;
 use super::http::listener::Listener;
 use super::http::{self, Shared};
-use super::places::Places;
+use super::places::{self, Leases, Pool, Source};
 use super::point::{Parts, Point};
 use super::{log, tasks};
 use crate::config::{AddressSource, Loaded, ServeArguments, Settings, Surroundings};
@@ -50,7 +50,8 @@ pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<
     let catalogue = Catalogue::new();
     let (gate, wishes) = Gate::new(catalogue.clone(), &settings);
     let gate = Arc::new(gate);
-    let content = content_location(&settings, identity.as_ref());
+    let content = content_location(&settings, &interface, identity.as_ref());
+    let by_http = content.is_some();
     let engine = start_engine(&settings, &interface, gate.clone(), content)?;
     let place = settings.cache_place();
     let symbol_size = symbol_size(group_like(&settings), interface.mtu);
@@ -71,6 +72,7 @@ pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<
         engine,
         interface,
         usual_profile,
+        by_http,
         resumable,
     }));
 
@@ -80,7 +82,8 @@ pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<
     running.spawn(tasks::look(point.clone(), stopped.clone()));
     running.spawn(tasks::follow_content(point.clone(), stopped.clone()));
     running.spawn(tasks::obey(point.clone(), stopped.clone()));
-    let keeping = tokio::spawn(places(&point, &settings).keep(stopped.clone()));
+    let source = source_of_places(&point, &settings).await?;
+    let keeping = tokio::spawn(keeper_of_places(&point, &settings).run(source, stopped.clone()));
     let answering = listen(&point, sockets, identity.as_ref(), &stopped);
     say_ready(&point, identity.as_ref());
 
@@ -296,11 +299,14 @@ async fn resumable(site: &Site, server: &str) -> Result<HashMap<String, bool>, F
     Ok(images)
 }
 
-/// Where clients find content: the first listener beyond loopback, or else the first.
-fn content_location(settings: &Settings, identity: Option<&SiteIdentity>) -> Option<ContentLocation> {
-    let listen = &settings.http.listen;
-    let beyond = listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
-    let address = beyond.or(listen.first())?;
+/// Where clients find content: the first listener that they can reach, if there is one.
+fn content_location(
+    settings: &Settings,
+    interface: &Interface,
+    identity: Option<&SiteIdentity>,
+) -> Option<ContentLocation> {
+    let reached = |address: &&SocketAddr| interface.loopback || !address.ip().to_canonical().is_loopback();
+    let address = settings.http.listen.iter().find(reached)?;
     let tls = identity.filter(|_| settings.tls_at(*address)).map(|identity| *identity.fingerprint().bytes());
     Some(ContentLocation { port: address.port(), tls })
 }
@@ -337,22 +343,26 @@ fn server_row(settings: &Settings, server: &str, engine: &Engine) -> ServerRow {
     }
 }
 
-fn places(point: &Arc<Point>, settings: &Settings) -> Places {
-    let pool = match &settings.multicast.address {
-        AddressSource::Pool(pool) => pool.clone(),
-        AddressSource::Madcap => unreachable!("merged with the MADCAP keeper"),
-    };
-    let local = group_like(settings);
-    Places {
+fn keeper_of_places(point: &Arc<Point>, settings: &Settings) -> places::Keeper {
+    let local = point.interface.address_for(group_like(settings)).unwrap_or(IpAddr::from([0, 0, 0, 0]));
+    places::Keeper {
         engine: point.engine.clone(),
         site: point.site.clone(),
         server: point.server.clone(),
         wanted: point.place_wanted.clone(),
-        local: point.interface.address_for(local).unwrap_or(IpAddr::from([0, 0, 0, 0])),
+        local,
         ports: settings.multicast.ports,
-        pool,
-        seed: seed(),
+        rng: fastrand::Rng::with_seed(seed()),
     }
+}
+
+async fn source_of_places(point: &Arc<Point>, settings: &Settings) -> Result<Source, Failure> {
+    let madcap = match &settings.multicast.address {
+        AddressSource::Pool(pool) => return Ok(Source::Pool(Pool::new(pool.clone()))),
+        AddressSource::Madcap => &settings.multicast.madcap,
+    };
+    let leases = Leases::start(madcap, &point.interface, &point.site, &point.server).await;
+    leases.map(Source::Leases).map_err(|error| Failure::of(Exit::Error, &error))
 }
 
 fn listen(

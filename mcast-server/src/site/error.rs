@@ -224,7 +224,7 @@ fn of_postgres(target: &Target, told: Box<dyn DatabaseError>) -> SiteError {
     let Whereabouts::Server { user, database, .. } = &target.at else { return statement(target, told) };
     let (name, user, database) = (target.name.clone(), user.clone(), database.clone());
     let reason = told.message().to_owned();
-    let code = told.code().map(|code| code.into_owned()).unwrap_or_default();
+    let code = told.code().map(std::borrow::Cow::into_owned).unwrap_or_default();
     match code.as_str() {
         "28P01" => SiteError::WrongPassword { name, user },
         "28000" => SiteError::AccessDenied { name, user, reason },

@@ -196,7 +196,11 @@ fn system_user() -> Option<String> {
 fn create(path: &Path) -> Result<(), SiteError> {
     let failed = |error: std::io::Error| SiteError::File { path: path.into(), reason: error.to_string() };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
-        std::fs::create_dir(folder).map_err(failed)?;
+        match std::fs::create_dir(folder) {
+            // Another one was faster.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => made.map_err(failed)?,
+        }
     }
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);

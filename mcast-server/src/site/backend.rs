@@ -128,11 +128,16 @@ impl Target {
             let reason = format!("its scheme is {:?}, not \"postgres\"", options.database_url.scheme());
             return Err(SiteError::Url { reason });
         }
+        let says = |name: &str| options.database_url.query_pairs().any(|(key, _)| key == name);
+        let user = match &account.user {
+            Some(user) => Some(user.clone()),
+            None if !options.database_url.username().is_empty() || says("user") => None,
+            None => std::env::var("PGUSER").ok().or_else(system_user),
+        };
+        let program = (!says("application_name")).then_some("mcast-server");
         // As parameters, since a URL without a host has no place for them.
-        let named = options.database_url.query_pairs().any(|(key, _)| key == "application_name");
-        let name = (!named).then_some("mcast-server");
         let added =
-            [("user", account.user.as_deref()), ("password", account.password.as_deref()), ("application_name", name)];
+            [("user", user.as_deref()), ("password", account.password.as_deref()), ("application_name", program)];
         for (key, value) in added.into_iter().filter_map(|(key, value)| Some((key, value?))) {
             options.database_url.query_pairs_mut().append_pair(key, value);
         }
@@ -181,11 +186,21 @@ impl Target {
     }
 }
 
+/// Whom peer authentication takes this process for. The driver does not ask the system for it.
+fn system_user() -> Option<String> {
+    use nix::unistd::{Uid, User};
+    User::from_uid(Uid::effective()).ok().flatten().map(|user| user.name)
+}
+
 /// Creates the file if there is none, for its owner alone, with its folder.
 fn create(path: &Path) -> Result<(), SiteError> {
     let failed = |error: std::io::Error| SiteError::File { path: path.into(), reason: error.to_string() };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
-        std::fs::create_dir(folder).map_err(failed)?;
+        match std::fs::create_dir(folder) {
+            // Another one was faster.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => made.map_err(failed)?,
+        }
     }
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -297,6 +312,15 @@ mod tests {
         let target = Target::new(&postgres("postgres:///site?host=/run/sockets", Some("mcast"), None)).unwrap();
         assert_eq!(target.name, "the site database \"site\" at /run/sockets");
         assert!(matches!(target.at, Whereabouts::Server { host: None, ref user, .. } if user == "mcast"));
+    }
+
+    #[test]
+    fn without_a_user_it_is_the_systems() {
+        let target = Target::new(&postgres("postgres://h/site", None, None)).unwrap();
+        let Whereabouts::Server { user, .. } = target.at else { panic!("not a server") };
+        assert_eq!(Some(user), std::env::var("PGUSER").ok().or_else(system_user));
+        let target = Target::new(&postgres("postgres://given@h/site", None, None)).unwrap();
+        assert!(matches!(target.at, Whereabouts::Server { user, .. } if user == "given"));
     }
 
     #[tokio::test]

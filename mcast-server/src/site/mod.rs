@@ -160,9 +160,9 @@ impl Site {
     }
 
     /// One statement with texts for parameters.
-    async fn change(&self, limit: Duration, sql: &'static str, parameters: &[&str]) -> Result<(), SiteError> {
-        self.within(limit, async {
-            let mut work = self.write(Lock::None).await?;
+    async fn change(&self, lock: Lock, sql: &'static str, parameters: &[&str]) -> Result<(), SiteError> {
+        self.within(ASK_LIMIT, async {
+            let mut work = self.write(lock).await?;
             let query = parameters.iter().fold(sqlx::query(sql), |query, parameter| query.bind(*parameter));
             query.execute(work.sql()).await?;
             work.commit().await

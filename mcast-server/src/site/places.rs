@@ -97,7 +97,7 @@ impl Site {
     /// # Errors
     /// [`SiteError`] of the database.
     pub(crate) async fn free_places_of(&self, server: &str) -> Result<(), SiteError> {
-        self.change(ASK_LIMIT, "DELETE FROM places WHERE server = $1", &[server]).await
+        self.change(Lock::Places, "DELETE FROM places WHERE server = $1", &[server]).await
     }
 
     /// What living servers have taken.
@@ -158,7 +158,7 @@ impl Site {
     /// [`SiteError`] of the database.
     pub(crate) async fn delete_lease(&self, server: &str, address: IpAddr) -> Result<(), SiteError> {
         let address = address.to_string();
-        self.change(ASK_LIMIT, "DELETE FROM leases WHERE server = $1 AND address = $2", &[server, &address]).await
+        self.change(Lock::None, "DELETE FROM leases WHERE server = $1 AND address = $2", &[server, &address]).await
     }
 }
 

@@ -90,16 +90,17 @@ impl Site {
     }
 
     /// The server leaves in order: its places, tickets, images and commands go with it; its sessions that have not
-    /// ended stay resumable, its leases from a DHCP server stay noted.
+    /// ended stay resumable, its leases from a DHCP server stay noted. Its recorder must have ended, or it would
+    /// register the server again.
     ///
     /// # Errors
     /// [`SiteError`] of the database.
     pub(crate) async fn retire_server(&self, server: &str) -> Result<(), SiteError> {
+        self.free_places_of(server).await?;
+        self.free_tickets_of(server).await?;
         self.within(WORK_LIMIT, async {
             let mut work = self.write(Lock::None).await?;
             for sql in [
-                "DELETE FROM places WHERE server = $1",
-                "DELETE FROM tickets WHERE server = $1",
                 "DELETE FROM images WHERE server = $1",
                 "DELETE FROM commands WHERE server = $1",
                 "UPDATE servers SET stopped = 1 WHERE id = $1",

@@ -108,7 +108,7 @@ impl Site {
     /// # Errors
     /// [`SiteError`] of the database.
     pub(crate) async fn free_tickets_of(&self, server: &str) -> Result<(), SiteError> {
-        self.change(ASK_LIMIT, "DELETE FROM tickets WHERE server = $1", &[server]).await
+        self.change(Lock::Tickets, "DELETE FROM tickets WHERE server = $1", &[server]).await
     }
 
     /// How many clients the site serves.

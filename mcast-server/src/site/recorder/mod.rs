@@ -61,7 +61,8 @@ pub(crate) struct RecorderState {
 
 impl Recorder {
     /// Starts the task on the current runtime. It registers the server, and says every
-    /// [`BEAT`](super::servers::BEAT) that it lives.
+    /// [`BEAT`](super::servers::BEAT) that it lives. What a server takes before it is registered other servers do not
+    /// respect: register it before, or wait for [`flush`](Self::flush).
     pub(crate) fn start(site: Site, server: ServerRow) -> Self {
         let inbox = Arc::new(Inbox::default());
         let started = RecorderState { reachable: true, pending: 0, since: Instant::now(), dropped: 0 };

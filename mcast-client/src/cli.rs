@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use identity::{Trust, TrustError};
 use multicast_core::store::DEFAULT_SPOOL_BLOCKS;
 
+use crate::fallback::Fallback;
 use crate::view::Sink;
 
 #[derive(Debug, Parser)]
@@ -42,6 +44,11 @@ Examples:
   mcast-client receive --server 10.0.0.5 --output /srv/images --json
       Take all parts of a split WIM into a folder; events as NDJSON.
 
+Where multicast does not get, the image is fetched by HTTP, if the server has it
+so: when nothing of the session's group was heard for --fallback-after although
+the server answers, or when the server says so. Blocks are checked against the
+same hashes, and what came by multicast counts.
+
 With --output - the standard output carries the image alone, and all else goes
 to the standard error. Ctrl-C or SIGTERM leaves the session and keeps what is
 verified; the second one ends the program at once.
@@ -50,9 +57,10 @@ Exit codes:
   0    every block matched its hash and is stored
   1    the network or the system refuses
   2    the command line is wrong
-  3    no session came within --wait, or nothing was heard within --deaf-limit
-  4    the server refuses, removed this client, cancelled the session or
-       changed the image
+  3    no session came, or nothing was fetched, within --wait; or nothing was
+       heard within --deaf-limit and there is no fallback
+  4    the server refuses, removed this client, cancelled the session, changed
+       the image, has not got it as its hashes say, or is not the trusted one
   5    the output cannot be written: no folder, no space, a disk that fails, a
        reader that has gone
   6    the image is stored, but the command of --exec failed
@@ -85,13 +93,25 @@ pub(crate) struct ReceiveArguments {
     #[arg(long)]
     pub(crate) fresh: bool,
 
-    /// Give up if no session comes within this, for example 10m [default: wait for ever]
+    /// Give up if no session comes, or fetching fails, for so long, for example 10m [default: wait for ever]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) wait: Option<Duration>,
 
     /// Give up if the server answers but nothing of its stream is heard within this
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub(crate) deaf_limit: Duration,
+
+    /// Fetch the image by HTTP
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(crate) fallback: Fallback,
+
+    /// Do so if nothing of the stream is heard within this
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration)]
+    pub(crate) fallback_after: Duration,
+
+    /// Fetch only from the server that has the key of this fingerprint, as it shows it itself
+    #[arg(long, value_name = "FINGERPRINT", value_parser = trust)]
+    pub(crate) trust: Option<Trust>,
 
     /// File that tells the next run what a block device holds [default: in the folder for temporary files]
     #[arg(long, value_name = "FILE")]
@@ -132,6 +152,11 @@ impl ReceiveArguments {
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|error| format!("{error}\n  write a number and its unit, for example 30s, 10m or 1h 30m"))
+}
+
+/// Reads a fingerprint as a site shows it.
+fn trust(text: &str) -> Result<Trust, String> {
+    text.parse().map_err(|error: TrustError| format!("{error}\n  {}", error.help()))
 }
 
 #[cfg(test)]

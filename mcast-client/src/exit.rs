@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
-use multicast_core::engine::ClientError;
+use multicast_core::engine::{ClientError, FetchError};
 use multicast_core::net::{InterfaceError, NetError};
 use multicast_core::receiver::ReceiverError;
 use multicast_core::store::{StoreError, StoreErrorKind};
@@ -72,6 +72,8 @@ impl Failure {
             }
             ClientError::Net(error) => return error.into(),
             ClientError::Receiver(error) => error,
+            ClientError::Fetch(error @ FetchError::GivenUp { .. }) => return Self::of(Exit::NoSession, &error),
+            ClientError::Fetch(error) => return Self::of(Exit::Refused, &error),
             error => return Self::of(Exit::Error, &error),
         };
         let (exit, help) = match error {
@@ -79,6 +81,7 @@ impl Failure {
             ReceiverError::Deaf { .. } => {
                 (Exit::NoSession, Some("choose another --interface, or have the switch send IGMP queries"))
             }
+            ReceiverError::TakeUnicast { .. } => (Exit::Refused, Some("with --fallback auto it is fetched by HTTP")),
             ReceiverError::Version { .. }
             | ReceiverError::Refused { .. }
             | ReceiverError::Removed

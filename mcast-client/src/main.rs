@@ -2,6 +2,8 @@
 
 mod cli;
 mod exit;
+mod fallback;
+mod http;
 mod interrupt;
 mod platform;
 mod receive;

@@ -5,34 +5,44 @@ use std::hash::{BuildHasher, Hasher};
 use std::io::{IsTerminal, stderr, stdout};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{select, tick};
-use multicast_core::engine::{Client, ClientConfig, ClientEvent, ClientSummary};
+use crossbeam_channel::{Receiver, select, tick};
+use multicast_core::engine::{
+    Client, ClientConfig, ClientError, ClientEvent, ClientSummary, Fetch, FetchConfig, Output,
+};
 use multicast_core::pace::Profile;
+use multicast_core::receiver::ReceiverSnapshot;
 use multicast_core::store::{StoreError, TargetOptions};
 use multicast_core::types::ClientId;
 
 use crate::cli::ReceiveArguments;
 use crate::exit::{Exit, Failure};
+use crate::fallback::{ASK_INTERVAL, Detour, Directions, Fallback, Question, Reason};
+use crate::http::HttpSource;
 use crate::interrupt::Interrupt;
-use crate::view::{self, Summary, View};
-use crate::{platform, server};
+use crate::view::{self, Summary, View, Way};
+use crate::{http, platform, server};
 
 /// Bytes of blocks put together in memory: 17 blocks, 0.2 s of a gigabit network, in which repair comes.
 const STAGING: usize = 24 << 20;
+/// A server that has just said that it has the image elsewhere says within this where.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Receives until the image is stored, and does what is to follow.
 pub(crate) fn run(arguments: &ReceiveArguments, interrupt: &Interrupt) -> Result<Exit, Failure> {
     let config = config(arguments)?;
-    let client = Client::start(config).map_err(|error| Failure::of_client(error, &arguments.output))?;
     let mut view = view::choose(arguments.json, arguments.sink());
-    let received = watch(client, view.as_mut(), interrupt, arguments);
-    let summary = received.as_ref().ok().map(|client| Summary::new(client, arguments.output.clone()));
-    view.end(summary.as_ref());
-    received?;
-    match (&arguments.exec, summary) {
-        (Some(line), Some(summary)) => follow_up(line, &summary, arguments),
-        _ => Ok(Exit::Success),
+    let mut receive = Receive { arguments, interrupt, view: view.as_mut(), keeps: false };
+    let received = receive.image(config);
+    let keeps = receive.keeps && !arguments.to_stdout();
+    view.end(received.as_ref().ok());
+    let help = "what is verified stays: the same command goes on from there";
+    let summary = received.map_err(|failure| failure.with_help_if(keeps, help))?;
+    match &arguments.exec {
+        Some(line) => follow_up(line, &summary, arguments),
+        None => Ok(Exit::Success),
     }
 }
 
@@ -81,42 +91,193 @@ fn check_output(output: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Shows the client and ends it if its user wants that.
-fn watch(
-    client: Client,
-    view: &mut dyn View,
-    interrupt: &Interrupt,
-    arguments: &ReceiveArguments,
-) -> Result<ClientSummary, Failure> {
-    let ticks = tick(view.interval());
-    let (mut buffer, mut kept) = (0, 0);
-    loop {
-        select! {
-            recv(client.events()) -> event => match event {
-                Ok(event) => {
-                    match event {
-                        ClientEvent::Joined { receive_buffer, .. } => buffer = receive_buffer,
-                        ClientEvent::Resumed { kept_blocks, .. } => kept = kept_blocks,
-                        _ => {}
-                    }
-                    view.event(&event);
+/// One image on its way.
+struct Receive<'a> {
+    arguments: &'a ReceiveArguments,
+    interrupt: &'a Interrupt,
+    view: &'a mut dyn View,
+    /// Something is verified that the next run need not receive again.
+    keeps: bool,
+}
+
+/// What a multicast client came to.
+enum Ended {
+    Received(ClientSummary),
+    /// Multicast does not bring the image, but something else may.
+    Stranded {
+        reason: Reason,
+        /// If the server has told them already.
+        directions: Option<Directions>,
+        output: Option<Output>,
+        failure: Failure,
+    },
+}
+
+impl Receive<'_> {
+    /// By multicast if that works, otherwise by HTTP, as far as both are wanted.
+    fn image(&mut self, config: ClientConfig) -> Result<Summary, Failure> {
+        let started = Instant::now();
+        let mut question =
+            Question { server: config.server, client: config.target.client, image: config.image.clone() };
+        let (host, target) = (config.host.clone(), config.target.clone());
+        let (reason, directions, output) = if self.arguments.fallback == Fallback::Only {
+            (Reason::Asked, self.directions(&question, self.arguments.wait)?, None)
+        } else {
+            match self.by_multicast(config, &mut question)? {
+                Ended::Received(client) => return Ok(self.summary(&client, started, Way::Multicast)),
+                Ended::Stranded { failure, .. } if self.arguments.fallback == Fallback::Never => return Err(failure),
+                Ended::Stranded { reason, directions: Some(directions), output, .. } => (reason, directions, output),
+                Ended::Stranded { reason: Reason::Told(text), output, .. } => {
+                    let directions = self.directions(&question, Some(ANSWER_LIMIT));
+                    let directions =
+                        directions.map_err(|failure| failure.causing(&format!("the server says: {text}")))?;
+                    (Reason::Told(text), directions, output)
                 }
-                Err(_) => break,
-            },
-            recv(ticks) -> _ => view.progress(&client.snapshot()),
-            recv(interrupt.wish()) -> _ => client.cancel(),
+                Ended::Stranded { failure, .. } => return Err(failure),
+            }
+        };
+        if directions.image.is_empty() {
+            let failure = Failure::new(Exit::Refused, "the server cannot tell which of its images is meant");
+            return Err(failure.with_help(Some("name it by --image")));
         }
+        let detour = Detour::new(&reason, question.server, &directions.content, self.arguments.trust)?;
+        self.view.detour(&detour);
+        let fetch = self.fetch(&detour, &directions.image, &host, target, output)?;
+        self.watch(&fetch, |_| {});
+        let client = fetch.wait().map_err(|error| self.failure(error))?;
+        Ok(self.summary(&client, started, Way::Unicast))
     }
-    let last = client.snapshot();
-    view.progress(&last);
-    if last.counters.socket_drops > 0 {
-        view.warning(&advice_on_drops(last.counters.socket_drops, buffer));
+
+    /// Receives by multicast; `question` names the image afterwards, if the server has named it.
+    fn by_multicast(&mut self, config: ClientConfig, question: &mut Question) -> Result<Ended, Failure> {
+        let client = Client::start(config).map_err(|error| self.failure(error))?;
+        let limit = self.arguments.fallback_after.min(self.arguments.deaf_limit);
+        let mut to_ask = self.arguments.fallback == Fallback::Auto;
+        let directions = Arc::new(OnceLock::new());
+        let mut buffer = 0;
+        self.watch(&client, |event| {
+            let ClientEvent::Joined { image, receive_buffer, .. } = event else { return };
+            buffer = *receive_buffer;
+            question.image.clone_from(image);
+            // Once is enough, and only who has another way gives up this one so soon.
+            if std::mem::take(&mut to_ask) {
+                let (directions, shorten) = (directions.clone(), client.deaf_limiter());
+                question.clone().ask(move |told| {
+                    directions.get_or_init(|| told);
+                    shorten(limit);
+                });
+            }
+        });
+        let drops = client.snapshot().counters.socket_drops;
+        if drops > 0 {
+            self.view.warning(&advice_on_drops(drops, buffer));
+        }
+        let (result, output) = client.wait_with_output();
+        let error = match result {
+            Ok(client) => return Ok(Ended::Received(client)),
+            Err(error) => error,
+        };
+        let Some(reason) = Reason::of(&error) else { return Err(self.failure(error)) };
+        let failure = self.failure(error);
+        Ok(Ended::Stranded { reason, directions: directions.get().cloned(), output, failure })
     }
-    client.wait().map_err(|error| {
-        let keeps = !arguments.to_stdout() && (kept > 0 || last.verified_bytes > 0);
-        let help = "what is verified stays: the same command goes on from there";
-        Failure::of_client(error, &arguments.output).with_help_if(keeps, help)
-    })
+
+    /// Where the server has its content.
+    fn directions(&mut self, question: &Question, limit: Option<Duration>) -> Result<Directions, Failure> {
+        let view = &mut self.view;
+        let waits = || {
+            let (text, retry_in_ms) = ("the server does not answer".to_owned(), ASK_INTERVAL.as_millis() as u64);
+            view.event(&ClientEvent::SourceFailed { text, retry_in_ms });
+        };
+        question.wait(limit, self.interrupt, waits)
+    }
+
+    fn fetch(
+        &self,
+        detour: &Detour,
+        image: &str,
+        host: &str,
+        target: TargetOptions,
+        output: Option<Output>,
+    ) -> Result<Fetch, Failure> {
+        let terms =
+            http::Terms { server: detour.address, trust: detour.trust, image, host, reason: detour.short.as_str() };
+        let source = HttpSource::new(&terms)?;
+        let config = FetchConfig {
+            image: image.to_owned(),
+            output: self.arguments.output.clone(),
+            fresh: self.arguments.fresh,
+            target,
+            wait_limit: self.arguments.wait,
+            seed: random(),
+        };
+        Fetch::start(config, Box::new(source), output).map_err(|error| self.failure(error))
+    }
+
+    /// Shows it until its end, and ends it if its user wants that.
+    fn watch(&mut self, running: &impl Running, mut heed: impl FnMut(&ClientEvent)) {
+        let ticks = tick(self.view.interval());
+        loop {
+            select! {
+                recv(running.events()) -> event => match event {
+                    Ok(event) => {
+                        self.keeps |= matches!(event, ClientEvent::Resumed { kept_blocks, .. } if kept_blocks > 0);
+                        heed(&event);
+                        self.view.event(&event);
+                    }
+                    Err(_) => break,
+                },
+                recv(ticks) -> _ => self.view.progress(&running.snapshot()),
+                recv(self.interrupt.wish()) -> _ => running.cancel(),
+            }
+        }
+        let last = running.snapshot();
+        self.keeps |= last.verified_bytes > 0;
+        self.view.progress(&last);
+    }
+
+    fn summary(&self, client: &ClientSummary, started: Instant, way: Way) -> Summary {
+        Summary::new(client, self.arguments.output.clone(), started.elapsed(), way)
+    }
+
+    fn failure(&self, error: ClientError) -> Failure {
+        Failure::of_client(error, &self.arguments.output)
+    }
+}
+
+/// What brings an image.
+trait Running {
+    fn events(&self) -> &Receiver<ClientEvent>;
+    fn snapshot(&self) -> ReceiverSnapshot;
+    fn cancel(&self);
+}
+
+impl Running for Client {
+    fn events(&self) -> &Receiver<ClientEvent> {
+        self.events()
+    }
+
+    fn snapshot(&self) -> ReceiverSnapshot {
+        self.snapshot()
+    }
+
+    fn cancel(&self) {
+        self.cancel();
+    }
+}
+
+impl Running for Fetch {
+    fn events(&self) -> &Receiver<ClientEvent> {
+        self.events()
+    }
+
+    fn snapshot(&self) -> ReceiverSnapshot {
+        self.snapshot()
+    }
+
+    fn cancel(&self) {
+        self.cancel();
+    }
 }
 
 /// The stream's rate is not known yet: as much as the fastest one needs.

@@ -75,6 +75,14 @@ pub(crate) fn event(event: &ClientEvent) -> Option<String> {
             format!("nothing was heard of the session for {}; asking the server again", duration(*seconds))
         }
         E::Moved { text } => format!("this client {text}"),
+        E::Fetching { image, bytes_total, blocks_total, blocks_held } => {
+            let held = format!(", {blocks_held} of {blocks_total} blocks are here");
+            let held = if *blocks_held > 0 { held } else { String::new() };
+            format!("fetching: {image}, {}{held}", BinaryBytes(*bytes_total))
+        }
+        E::SourceFailed { text, retry_in_ms } => {
+            format!("{text}; trying again in {}", duration(*retry_in_ms as f64 / 1000.0))
+        }
         E::Complete => "complete: every block matches its hash".to_owned(),
         _ => return None,
     })

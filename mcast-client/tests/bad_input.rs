@@ -12,7 +12,7 @@ use support::{LIMIT, Program, client};
 /// Arguments, the code, and words of the error.
 type Row = (&'static [&'static str], i32, &'static [&'static str]);
 
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 10] = [
     (&["--server", "127.0.0.1", "--interface", "nope0", "--output", "copy"], 1, &["nope0", "lo (127.0.0.1"]),
     (&["--server", "127.0.0.1", "--output", "no-folder/copy"], 5, &["no-folder"]),
     (&["--server", "127.0.0.1", "--output", "file/copy"], 5, &["file", "not a folder"]),
@@ -20,6 +20,8 @@ const ROWS: [Row; 8] = [
     (&["--server", ":5", "--output", "copy"], 2, &["host"]),
     (&["--server", "127.0.0.1", "--output", "copy", "--wait", "long"], 2, &["long", "30s"]),
     (&["--server", "127.0.0.1", "--output", "copy", "--spool", "0"], 2, &["0"]),
+    (&["--server", "127.0.0.1", "--output", "copy", "--trust", "ABCD"], 2, &["fingerprint", "28"]),
+    (&["--server", "127.0.0.1", "--output", "copy", "--fallback", "perhaps"], 2, &["perhaps", "auto"]),
     (&["--server", "no.such.host.invalid", "--output", "copy"], 1, &["no.such.host.invalid"]),
 ];
 

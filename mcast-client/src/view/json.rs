@@ -1,4 +1,4 @@
-//! NDJSON: events as the engine tells them, and `progress`, `warning`, `summary` and `error`.
+//! NDJSON: events as the engine tells them, and `progress`, `unicast`, `warning`, `summary` and `error`.
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +7,7 @@ use multicast_core::receiver::{ReceiverCounters, ReceiverSnapshot, ReceiverState
 use serde::Serialize;
 
 use super::{Sink, Summary, View};
+use crate::fallback::Detour;
 use crate::text;
 
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -50,6 +51,10 @@ impl View for Json {
         }
     }
 
+    fn detour(&mut self, detour: &Detour) {
+        print(self.sink, &Line::Unicast(detour));
+    }
+
     fn warning(&mut self, text: &str) {
         print(self.sink, &Line::Warning { text });
         eprintln!("warning: {text}");
@@ -79,6 +84,8 @@ enum Line<'a> {
         loss: Option<f64>,
         counters: &'a ReceiverCounters,
     },
+    /// The image is fetched in place of being received.
+    Unicast(&'a Detour),
     Warning {
         text: &'a str,
     },

@@ -8,6 +8,7 @@ use multicast_core::receiver::{ReceiverSnapshot, ReceiverState};
 use multicast_core::wire::SessionState;
 
 use super::{Meter, Sink, Summary, View, figures};
+use crate::fallback::Detour;
 use crate::text;
 
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -55,8 +56,11 @@ impl View for Live {
     }
 
     fn event(&mut self, event: &ClientEvent) {
-        if let ClientEvent::Session { state, .. } = event {
-            self.session = Some(*state);
+        match event {
+            ClientEvent::Session { state, .. } => self.session = Some(*state),
+            // What is fetched waits for nobody.
+            ClientEvent::Fetching { .. } => self.session = Some(SessionState::Running),
+            _ => {}
         }
         if let Some(text) = text::event(event) {
             self.say(&text);
@@ -73,6 +77,10 @@ impl View for Live {
         let moves = snapshot.state == ReceiverState::Receiving && self.session == Some(SessionState::Running);
         let figures = if moves { figures(snapshot, speed) } else { String::new() };
         self.bar.set_message(format!("{share:>5.1} %  {figures}"));
+    }
+
+    fn detour(&mut self, detour: &Detour) {
+        detour.lines().for_each(|line| self.say(&line));
     }
 
     fn warning(&mut self, text: &str) {

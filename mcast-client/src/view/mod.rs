@@ -13,6 +13,7 @@ use multicast_core::engine::{ClientEvent, ClientSummary};
 use multicast_core::receiver::{ReceiverCounters, ReceiverSnapshot};
 use serde::Serialize;
 
+use crate::fallback::Detour;
 use crate::text;
 
 /// Where all goes that is not the image.
@@ -42,10 +43,19 @@ impl Sink {
     }
 }
 
+/// How an image came, at last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Way {
+    Multicast,
+    Unicast,
+}
+
 /// A successful end.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
     output: PathBuf,
+    way: Way,
     image: String,
     bytes: u64,
     blocks: u32,
@@ -58,14 +68,15 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    pub(crate) fn new(client: &ClientSummary, output: PathBuf) -> Self {
+    pub(crate) fn new(client: &ClientSummary, output: PathBuf, took: Duration, way: Way) -> Self {
         let receiver = &client.receiver;
         Self {
             output,
+            way,
             image: receiver.image.clone().unwrap_or_default(),
             bytes: receiver.image_size,
             blocks: receiver.blocks,
-            seconds: client.seconds,
+            seconds: took.as_secs_f64(),
             kept_blocks: client.kept_blocks,
             loss: text::loss(&receiver.counters),
             counters: receiver.counters,
@@ -82,8 +93,12 @@ impl Summary {
             true => "passed on".to_owned(),
             false => format!("stored in {}", self.output.display()),
         };
-        let (time, loss) = (text::duration(self.seconds), self.loss.unwrap_or_default() * 100.0);
-        format!("{}: {} verified and {place} in {time}, loss {loss:.2} %", self.image, BinaryBytes(self.bytes))
+        let time = text::duration(self.seconds);
+        let how = match self.way {
+            Way::Multicast => format!("loss {:.2} %", self.loss.unwrap_or_default() * 100.0),
+            Way::Unicast => "by unicast".to_owned(),
+        };
+        format!("{}: {} verified and {place} in {time}, {how}", self.image, BinaryBytes(self.bytes))
     }
 }
 
@@ -97,6 +112,9 @@ pub(crate) trait View {
 
     /// How it stands.
     fn progress(&mut self, snapshot: &ReceiverSnapshot);
+
+    /// It goes another way from here on.
+    fn detour(&mut self, detour: &Detour);
 
     /// Something that may hurt.
     fn warning(&mut self, text: &str);

@@ -6,6 +6,7 @@ use multicast_core::engine::ClientEvent;
 use multicast_core::receiver::{ReceiverSnapshot, ReceiverState};
 
 use super::{Meter, Sink, Summary, View, figures};
+use crate::fallback::Detour;
 use crate::text;
 
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -47,6 +48,10 @@ impl View for Plain {
             let share = snapshot.verified_bytes as f64 / snapshot.image_size.max(1) as f64;
             self.say(&format!("{:.1} %, {}", share * 100.0, figures(snapshot, speed)));
         }
+    }
+
+    fn detour(&mut self, detour: &Detour) {
+        detour.lines().for_each(|line| self.say(&line));
     }
 
     fn warning(&mut self, text: &str) {

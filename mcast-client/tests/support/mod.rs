@@ -6,18 +6,26 @@
 #[path = "../../../mcast-server/tests/support/program.rs"]
 pub mod program;
 
+pub mod deaf;
+pub mod http;
+
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
-use multicast_core::engine::{Engine, EngineConfig, Session, SessionConfig};
+use multicast_core::engine::{ContentLocation, Engine, EngineConfig, Session, SessionConfig};
 use multicast_core::image::Delivery;
 use multicast_core::layout::{DEFAULT_SYMBOL_SIZE, Geometry, Layout};
+use multicast_core::manifest::Manifest;
 use multicast_core::pace::{Profile, Rate};
+use multicast_core::sender::LadderConfig;
 use multicast_core::{manifest, net};
 use tempfile::TempDir;
+
+use self::http::Content;
 
 #[allow(unused_imports, reason = "not every test file uses both")]
 pub use program::{LIMIT, Program};
@@ -31,28 +39,34 @@ pub struct Room {
 
 impl Room {
     pub fn new(bytes: usize) -> Self {
+        Self::with_content(bytes, |_| None)
+    }
+
+    /// With content for single clients, where `content` says for the image and its manifest.
+    pub fn with_content(bytes: usize, content: impl FnOnce(Content) -> Option<ContentLocation>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let image = folder.path().join("image.bin");
+        let path = folder.path().join("image.bin");
         // No two blocks alike, so that any misplaced one shows.
         let words = 0..bytes.div_ceil(8) as u64;
-        let content: Vec<u8> = words.flat_map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes()).collect();
-        std::fs::write(&image, &content[..bytes]).unwrap();
+        let mut image: Vec<u8> = words.flat_map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes()).collect();
+        image.truncate(bytes);
+        std::fs::write(&path, &image).unwrap();
+        let content = content(Content { name: "image.bin", manifest: hashes(&path).1.encode(), image });
         // Of its own, so that the rooms of tests that run at the same time stay apart.
         let seed = RandomState::new().build_hasher().finish();
         let engine = Engine::start(EngineConfig {
             control_port: 0,
+            content,
             ..EngineConfig::new(net::choose(Some("lo")).unwrap(), seed).unwrap()
         });
-        Self { folder, image, engine: engine.unwrap() }
+        Self { folder, image: path, engine: engine.unwrap() }
     }
 
-    /// Begins a session that serves the image under this name.
+    /// Begins a session that serves the image under this name; whoever does not hear it is left to HTTP.
     pub fn serve(&self, name: &str, mbit: u64) -> Session {
-        let delivery = Delivery::open(std::slice::from_ref(&self.image)).unwrap();
-        let geometry = Geometry::for_size(delivery.size(), DEFAULT_SYMBOL_SIZE);
-        let layout = Layout::new(geometry, delivery.file_entries()).unwrap();
-        let manifest = manifest::build(&delivery, &layout, 0, |_| {}, &AtomicBool::new(false)).unwrap();
-        let config = SessionConfig::new(name, Profile::Custom(Rate::from_mbit(mbit)));
+        let (delivery, manifest) = hashes(&self.image);
+        let mut config = SessionConfig::new(name, Profile::Custom(Rate::from_mbit(mbit)));
+        config.ladder = LadderConfig { deaf: false, ..LadderConfig::default() };
         self.engine.start_session(config, delivery, manifest).unwrap()
     }
 
@@ -62,8 +76,13 @@ impl Room {
 
     /// `mcast-client receive` from this server into `output`, in the room's folder.
     pub fn receive(&self, output: &str) -> Command {
+        self.receive_at(self.engine.control_address(), output)
+    }
+
+    /// The same from what answers at `server`.
+    pub fn receive_at(&self, server: SocketAddr, output: &str) -> Command {
         let mut command = client();
-        command.args(["receive", "--server", &self.engine.control_address().to_string(), "--output", output]);
+        command.args(["receive", "--server", &server.to_string(), "--output", output]);
         command.args(["--wait", "60s"]).current_dir(self.folder.path());
         command
     }
@@ -71,6 +90,15 @@ impl Room {
     pub fn is_identical(&self, name: &str) -> bool {
         std::fs::read(&self.image).unwrap() == std::fs::read(self.path(name)).unwrap()
     }
+}
+
+/// An image and its manifest.
+fn hashes(image: &PathBuf) -> (Delivery, Manifest) {
+    let delivery = Delivery::open(std::slice::from_ref(image)).unwrap();
+    let geometry = Geometry::for_size(delivery.size(), DEFAULT_SYMBOL_SIZE);
+    let layout = Layout::new(geometry, delivery.file_entries()).unwrap();
+    let manifest = manifest::build(&delivery, &layout, 0, |_| {}, &AtomicBool::new(false)).unwrap();
+    (delivery, manifest)
 }
 
 pub fn client() -> Command {

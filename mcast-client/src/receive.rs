@@ -101,6 +101,7 @@ struct Receive<'a> {
 }
 
 /// What a multicast client came to.
+#[allow(clippy::large_enum_variant, reason = "made once a run")]
 enum Ended {
     Received(ClientSummary),
     /// Multicast does not bring the image, but something else may.

@@ -28,6 +28,10 @@ impl Doorkeeper for Told {
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.verdict.lock().unwrap().clone()
     }
+
+    fn only_image(&self) -> Option<String> {
+        Some("base.img".to_owned())
+    }
 }
 
 struct Site {

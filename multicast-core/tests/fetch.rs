@@ -1,6 +1,6 @@
 //! An image by unicast: from sources that damage, break off and come back, and behind a multicast client.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::single_range_in_vec_init, clippy::type_complexity, clippy::unwrap_used, reason = "a test")]
 
 use std::io::{self, Cursor, Read};
 use std::net::{SocketAddr, UdpSocket};
@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use multicast_core::address::{AddressPool, DEFAULT_PORTS};
 use multicast_core::codec::CodecId;
 use multicast_core::engine::{
     Client, ClientConfig, ClientError, ClientEvent, ClientSummary, ContentLocation, ContentSource, Engine,

@@ -230,6 +230,10 @@ impl Doorkeeper for Gate {
     fn judge(&self, ask: &Ask<'_>) -> Verdict {
         self.judge_at(ask, Instant::now())
     }
+
+    fn only_image(&self) -> Option<String> {
+        self.catalogue.find("").ok().map(|image| image.name.clone())
+    }
 }
 
 impl Rules {

@@ -56,6 +56,12 @@ impl Door {
         }
     }
 
+    /// The image of the only session.
+    fn only_image(&self) -> Option<String> {
+        let mut names = self.sessions.values().map(|(name, _)| name);
+        names.next().filter(|_| names.next().is_none()).cloned()
+    }
+
     /// Passes on to the session of `name`, which has just been opened, who asked for it lately.
     pub(super) fn admit_early(&mut self, name: &str, inbound: &Channel<Inbound>, now: Instant) {
         let only = self.sessions.len() == 1;
@@ -180,9 +186,8 @@ impl FrontDoor {
     fn direct(&self, from: SocketAddr, inquiry: &Inquiry<'_>) {
         let mut image = inquiry.image.to_owned();
         if image.is_empty() {
-            let door = lock(&self.door);
-            let mut names = door.sessions.values().map(|(name, _)| name);
-            image = names.next().filter(|_| names.next().is_none()).cloned().unwrap_or_default();
+            let only = self.keeper.as_ref().map(|keeper| keeper.only_image());
+            image = only.unwrap_or_else(|| lock(&self.door).only_image()).unwrap_or_default();
         }
         let mut payload = Vec::new();
         Directory { client: inquiry.client, content: self.content, image: &image }.encode(&mut payload);

@@ -14,6 +14,9 @@ use crate::wire::RefuseReason;
 pub trait Doorkeeper: Send + Sync {
     /// Whether `ask` is let in.
     fn judge(&self, ask: &Ask<'_>) -> Verdict;
+
+    /// The image of a client that names none, if there is only one.
+    fn only_image(&self) -> Option<String>;
 }
 
 /// A join.

@@ -43,12 +43,24 @@ impl Binaries {
 
 /// The path of a helper, a binary of the package `benches`: in the folder given, else freshly built.
 pub(crate) fn helper(release_dir: Option<&Path>, name: &str) -> Result<PathBuf> {
-    let Some(folder) = release_dir else {
-        return built(&cargo_build(&["--package", "benches", "--bin", name])?, name);
-    };
+    match release_dir {
+        Some(folder) => beside(folder, Path::new(name)),
+        None => built(&cargo_build(&["--package", "benches", "--bin", name])?, name),
+    }
+}
+
+/// The path of an example of a package: in the folder given, else freshly built.
+pub(crate) fn example(release_dir: Option<&Path>, package: &str, name: &str) -> Result<PathBuf> {
+    match release_dir {
+        Some(folder) => beside(folder, &Path::new("examples").join(name)),
+        None => built(&cargo_build(&["--package", package, "--example", name])?, name),
+    }
+}
+
+fn beside(folder: &Path, name: &Path) -> Result<PathBuf> {
     let path = folder.canonicalize().with_context(|| format!("cannot open folder {}", folder.display()))?.join(name);
     if !path.is_file() {
-        bail!("{} does not exist: cargo build --release --workspace makes it", path.display());
+        bail!("{} does not exist: cargo build --release --workspace --bins --examples makes it", path.display());
     }
     Ok(path)
 }

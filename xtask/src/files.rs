@@ -60,6 +60,13 @@ pub(crate) fn check_copy(original: &Path, copy: &Path) -> Result<()> {
     }
 }
 
+/// Lets nobody but its owner read a file.
+pub(crate) fn make_private(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("cannot change the mode of {}", path.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

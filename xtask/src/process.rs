@@ -168,6 +168,11 @@ impl Running {
         self.output.as_ref().map(|output| events::read(&output.stdout)).unwrap_or_default()
     }
 
+    /// What it has logged so far, if it logs as JSON.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        self.output.as_ref().map(|output| events::read(&output.stderr)).unwrap_or_default()
+    }
+
     /// What it wrote to standard error so far.
     pub(crate) fn stderr(&self) -> String {
         let read = |output: &Output| std::fs::read(&output.stderr).ok();

@@ -4,6 +4,7 @@
 mod findings;
 mod leftovers;
 pub(crate) mod net;
+mod point;
 mod run;
 mod scenarios;
 pub(crate) mod tools;
@@ -105,6 +106,11 @@ impl Lab {
         binaries::helper(self.release_dir.as_deref(), name)
     }
 
+    /// The path of an example of a package.
+    pub(crate) fn example(&self, package: &str, name: &str) -> Result<PathBuf> {
+        binaries::example(self.release_dir.as_deref(), package, name)
+    }
+
     /// A new empty folder for what one room writes, and the room's number.
     pub(crate) fn new_folder(&self) -> Result<(PathBuf, u32)> {
         let number = self.rooms.get() + 1;
@@ -177,6 +183,9 @@ impl Lab {
                 let here = std::env::consts::ARCH;
                 (here != name).then(|| format!("the processor is {here}, not {name}"))
             }
+            Need::Postgres => point::Postgres::programs()
+                .is_none()
+                .then(|| "PostgreSQL (package postgresql) is not installed".to_owned()),
             Need::Space(bytes) => {
                 let free = free_bytes(self.folder.path());
                 (free < bytes).then(|| {

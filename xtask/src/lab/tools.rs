@@ -27,9 +27,12 @@ pub(crate) const NETWORK: [Tool; 4] = [
 ];
 
 /// What single scenarios of the lab need.
-pub(super) const SCENARIOS: [Tool; 4] = [
+pub(super) const SCENARIOS: [Tool; 7] = [
     Tool { program: "mount", package: "mount", essential: true },
     Tool { program: "wimlib-imagex", package: "wimtools", essential: false },
+    Tool { program: "curl", package: "curl", essential: false },
+    Tool { program: "setpriv", package: "util-linux", essential: false },
+    Tool { program: "pg_createcluster", package: "postgresql", essential: false },
     Tool { program: "diff", package: "diffutils", essential: false },
     crate::instructions::VALGRIND,
 ];

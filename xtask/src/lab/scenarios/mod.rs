@@ -6,6 +6,7 @@ mod images;
 mod instructions;
 mod ladder;
 mod rooms;
+mod serve;
 mod server;
 mod sessions;
 mod version;
@@ -34,17 +35,20 @@ pub(super) enum Need {
     Program(&'static str),
     /// A processor of this kind.
     Architecture(&'static str),
+    /// A PostgreSQL server's programs.
+    Postgres,
     /// Bytes free in the folder of images and copies.
     Space(u64),
 }
 
 /// All of them, in the order in which they run.
-pub(super) const ALL: [&[Scenario]; 10] = [
+pub(super) const ALL: [&[Scenario]; 11] = [
     &rooms::SCENARIOS,
     &clients::SCENARIOS,
     &ladder::SCENARIOS,
     &server::SCENARIOS,
     &sessions::SCENARIOS,
+    &serve::SCENARIOS,
     &wims::SCENARIOS,
     &images::SCENARIOS,
     &bad_input::SCENARIOS,

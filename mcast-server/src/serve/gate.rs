@@ -4,7 +4,7 @@
 //! place in the site or a session for the image, it wishes for; somebody else fulfils that and tells.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use multicast_core::engine::{Ask, Doorkeeper, Verdict};
@@ -12,7 +12,7 @@ use multicast_core::types::ClientId;
 use multicast_core::wire::RefuseReason;
 use tokio::sync::mpsc;
 
-use super::content::{Catalogue, Image, Unusable};
+use super::content::{Catalogue, Image, Ready, Unusable};
 use crate::config::{MulticastUse, Settings, WhenFull};
 
 /// When to ask again: while a place is asked for, and in the queue.
@@ -68,8 +68,16 @@ pub(crate) struct Gate {
     rules: Mutex<Rules>,
     clients: Mutex<HashMap<(String, ClientId), Client>>,
     /// Images with a session, or one that is being opened.
-    open: Mutex<HashSet<String>>,
+    open: Mutex<HashMap<String, Open>>,
     wishes: mpsc::UnboundedSender<Wish>,
+}
+
+/// A session, as far as it matters for who comes in.
+#[derive(Debug, Default)]
+struct Open {
+    /// What it serves, once it is open: of that image another version may be ready by now.
+    ready: Option<Arc<Ready>>,
+    members: HashSet<ClientId>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +133,9 @@ impl Gate {
 
     /// A session was joined.
     pub(crate) fn joined(&self, image: &str, client: ClientId) {
+        if let Some(open) = lock(&self.open).get_mut(image) {
+            open.members.insert(client);
+        }
         if let Some(known) = lock(&self.clients).get_mut(&(image.to_owned(), client)) {
             known.joined = true;
         }
@@ -132,6 +143,9 @@ impl Gate {
 
     /// A client is done, or gone.
     pub(crate) fn release(&self, image: &str, client: ClientId) {
+        if let Some(open) = lock(&self.open).get_mut(image) {
+            open.members.remove(&client);
+        }
         if lock(&self.clients).remove(&(image.to_owned(), client)).is_some() {
             self.wish(Wish::FreePlace { image: image.to_owned(), client });
         }
@@ -154,7 +168,17 @@ impl Gate {
 
     /// An image gets a session without anybody having asked; false if it has one.
     pub(crate) fn session_opens(&self, image: &str) -> bool {
-        lock(&self.open).insert(image.to_owned())
+        let mut open = lock(&self.open);
+        let new = !open.contains_key(image);
+        open.entry(image.to_owned()).or_default();
+        new
+    }
+
+    /// The session serves this.
+    pub(crate) fn session_opened(&self, image: &str, ready: Arc<Ready>) {
+        if let Some(open) = lock(&self.open).get_mut(image) {
+            open.ready = Some(ready);
+        }
     }
 
     /// Forgets who was let in and never came, and who has stopped asking; to be called now and then.
@@ -175,18 +199,30 @@ impl Gate {
         if rules.stops {
             return refuse(RefuseReason::Preparing, LATER, "this server stops for now");
         }
-        let image = match self.catalogue.ready(ask.image) {
-            Ok((image, _)) => image,
+        let found = self.catalogue.find(ask.image);
+        // Whoever is in a session stays in it: what it serves stays open, whatever becomes of the file.
+        if let Ok(image) = &found
+            && lock(&self.open).get(&image.name).is_some_and(|open| open.members.contains(&ask.client))
+        {
+            return Verdict::Serve { image: image.name.clone() };
+        }
+        let (image, ready) = match self.catalogue.ready(ask.image) {
+            Ok(found) => found,
             Err(why) => return unusable(&why),
         };
         if !rules.multicast || image.multicast == MulticastUse::Never {
             let whose = if rules.multicast { "of this image" } else { "of this server" };
             return refuse(RefuseReason::Unicast, Duration::ZERO, &format!("multicast {whose} is off"));
         }
+        let outdated = |open: &Open| open.ready.as_ref().is_some_and(|serves| !Arc::ptr_eq(serves, &ready));
+        if lock(&self.open).get(&image.name).is_some_and(outdated) {
+            let text = format!("{}: it has changed, and the last version is still being sent", image.name);
+            return refuse(RefuseReason::Preparing, LATER, &text);
+        }
         if let Some(refusal) = self.refuse_full(ask, &image, rules, now) {
             return refusal;
         }
-        if lock(&self.open).insert(image.name.clone()) {
+        if self.session_opens(&image.name) {
             self.wish(Wish::Session(image.name.clone()));
         }
         Verdict::Serve { image: image.name.clone() }
@@ -200,6 +236,14 @@ impl Gate {
         if clients.len() >= CLIENTS_LIMIT && !clients.contains_key(&key) {
             return Some(refuse(RefuseReason::Full, LATER, "too many clients ask at the same time"));
         }
+        let goes_elsewhere = rules.when_full == WhenFull::Unicast && image.multicast != MulticastUse::Only;
+        if goes_elsewhere && let Some(Client { place: Some(Place::Queued { admitted, .. }), .. }) = clients.get(&key) {
+            let text = full(*admitted, cap);
+            // Whoever goes another way must not keep its place in the queue from others.
+            clients.remove(&key);
+            self.wish(Wish::FreePlace { image: image.name.clone(), client: ask.client });
+            return Some(refuse(RefuseReason::Unicast, Duration::ZERO, &text));
+        }
         let mut new = false;
         let client = clients.entry(key).or_insert_with(|| {
             new = true;
@@ -209,15 +253,21 @@ impl Gate {
             return None;
         }
         let patience = if client.place.is_some() { ASK_INTERVAL } else { ANSWER_LIMIT };
-        if new || now.duration_since(client.asked) >= patience {
+        let asks = new || now.duration_since(client.asked) >= patience;
+        if asks {
             client.asked = now;
             let (image, host, priority) = (image.name.clone(), ask.host.to_owned(), image.priority);
             self.wish(Wish::Place { image, client: ask.client, host, priority });
         }
-        Some(match client.place {
-            Some(Place::Queued { place, waiting, admitted }) => queued(image, rules, (place, waiting, admitted), cap),
-            _ => refuse(RefuseReason::Preparing, SOON, "a place is being asked for"),
-        })
+        let Some(Place::Queued { place, waiting, admitted }) = client.place else {
+            return Some(refuse(RefuseReason::Preparing, SOON, "a place is being asked for"));
+        };
+        // What it is told is as old as its last question: the answer to this one is worth another.
+        let retry = if asks { SOON } else { QUEUE_RETRY };
+        let (full, seconds) = (full(admitted, cap), QUEUE_RETRY.as_secs());
+        let text =
+            format!("{full}; this one is number {place} of {waiting} that wait, and asks again every {seconds} s");
+        Some(refuse(RefuseReason::Full, retry, &text))
     }
 
     fn wish(&self, wish: Wish) {
@@ -247,14 +297,8 @@ impl Rules {
     }
 }
 
-fn queued(image: &Image, rules: Rules, (place, waiting, admitted): (u32, u32, u32), cap: u32) -> Verdict {
-    let full = format!("full: {admitted} of {cap} clients are served");
-    if rules.when_full == WhenFull::Unicast && image.multicast != MulticastUse::Only {
-        return refuse(RefuseReason::Unicast, Duration::ZERO, &full);
-    }
-    let seconds = QUEUE_RETRY.as_secs();
-    let text = format!("{full}; this one is number {place} of {waiting} that wait, asking again in {seconds} s");
-    refuse(RefuseReason::Full, QUEUE_RETRY, &text)
+fn full(admitted: u32, cap: u32) -> String {
+    format!("full: {admitted} of {cap} clients are served")
 }
 
 fn unusable(why: &Unusable) -> Verdict {

@@ -54,6 +54,7 @@ fn try_open(point: &Arc<Point>, name: &str, resumed: Option<bool>) -> Result<Arc
             Err(error) => return Err(chain(&error)),
         }
     };
+    point.gate.session_opened(name, ready.clone());
     let opened_ms = now_ms();
     let id = format!("{:x}-{:08x}", opened_ms / 1000, session.id().0);
     let (group, control) = (session.group(), session.control());

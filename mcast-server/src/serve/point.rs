@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::sync::{Notify, broadcast};
 
 use super::content::packages::Packages;
-use super::content::{Catalogue, Keeper};
+use super::content::{Catalogue, ImageState, Keeper};
 use super::gate::Gate;
 use super::sessions::{Running, Sessions};
 use super::unicasts::Unicasts;
@@ -202,6 +202,12 @@ impl Point {
     pub(crate) fn images(&self) -> Vec<ImageView> {
         let session = |name: &str| self.sessions.of_image(name).map(|running| running.id.clone());
         self.catalogue.all().iter().map(|image| ImageView::of(image, session(&image.name))).collect()
+    }
+
+    /// Whether a session serves what the folder has now.
+    pub(crate) fn is_current(&self, running: &Running) -> bool {
+        let image = self.catalogue.get(&running.image.name);
+        image.is_some_and(|image| matches!(&image.state, ImageState::Ready(now) if Arc::ptr_eq(now, &running.ready)))
     }
 
     /// The sessions of this server that run, as they were at the last look.

@@ -13,13 +13,14 @@ use multicast_core::net::{self, Interface};
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 
 use super::content::{Catalogue, Keeper, KeeperConfig};
 use super::gate::Gate;
+use super::http::connections::Connections;
 use super::http::listener::Listener;
 use super::http::{self, Shared};
 use super::places::{self, Leases, Pool, Source};
@@ -373,14 +374,14 @@ fn listen(
 ) -> JoinSet<()> {
     let settings = point.settings();
     let fingerprint = identity.map(|identity| identity.fingerprint().to_string());
-    let shared = Arc::new(Shared { point: point.clone(), fingerprint });
-    let permits = Arc::new(Semaphore::new(settings.http.max_connections as usize));
+    let shared = Arc::new(Shared { point: point.clone(), fingerprint, stopped: stopped.clone() });
+    let connections = Connections::new(settings.http.max_connections);
     let mut answering = JoinSet::new();
     let mut serve = |socket: TcpListener, router: axum::Router| {
         let address = socket.local_addr().ok();
         let tls = identity.filter(|_| address.is_none_or(|address| settings.tls_at(address)));
         let tls = tls.map(|identity| TlsAcceptor::from(identity.server_config()));
-        let listener = Listener { socket, tls, permits: permits.clone() };
+        let listener = Listener { socket, tls, connections: connections.clone() };
         answering.spawn(listener.serve(router, stopped.clone()));
     };
     let router = http::router(shared.clone());

@@ -96,6 +96,8 @@ pub(crate) async fn look(point: Arc<Point>, mut stop: watch::Receiver<bool>) {
             let linger = looking.settings().session.linger;
             for running in looking.sessions.all() {
                 running.look(now);
+                // Of an image that has changed or gone nobody else is to get the last version.
+                let linger = if looking.is_current(&running) { linger } else { Duration::ZERO };
                 if running.resting_since().is_some_and(|since| now.duration_since(since) >= linger) {
                     running.control.close();
                 }

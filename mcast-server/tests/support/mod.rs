@@ -2,6 +2,8 @@
 
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+pub mod http;
+pub mod point;
 pub mod program;
 
 use std::net::SocketAddr;

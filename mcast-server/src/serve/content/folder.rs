@@ -50,6 +50,11 @@ impl From<&Metadata> for Mark {
 }
 
 impl Mark {
+    /// Whether it is the same file and was not written to: its name and rights count for nothing.
+    pub(super) fn same_bytes(&self, other: &Self) -> bool {
+        (self.bytes, self.modified, self.inode) == (other.bytes, other.modified, other.inode)
+    }
+
     /// Whether it was written to last before `settle`, by this machine's clock.
     pub(super) fn rests(&self, settle: Duration) -> bool {
         let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(self.modified.0.max(0).unsigned_abs());

@@ -1,7 +1,7 @@
 //! Keeps the catalogue as the folder is: watches it, waits until files rest, and hashes them.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -24,6 +24,8 @@ use crate::exit::chain;
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// Between two looks at files that change.
 const SETTLE_LOOK: Duration = Duration::from_millis(250);
+/// Between two looks for a folder that is not there.
+const RETURN_LOOK: Duration = Duration::from_secs(1);
 /// After being told of a change, in which others follow.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -177,28 +179,29 @@ struct Look {
 
 impl Look {
     fn run(mut self, woken: &Receiver<()>, again: &Sender<()>) {
-        let mut watched: Option<(PathBuf, RecommendedWatcher)> = None;
+        let mut watched: Option<(Identity, RecommendedWatcher)> = None;
         let mut failed = false;
         while !self.shared.stops() {
             let settings = self.shared.settings();
             let folder = settings.content.images.clone();
-            if watched.as_ref().is_none_or(|(watched, _)| *watched != folder) {
-                watched = watch(&folder, again.clone()).map(|watcher| (folder.clone(), watcher));
+            // Another folder may have taken its name, by a mount for example.
+            let identity = identity(&folder);
+            if watched.as_ref().map(|(watched, _)| *watched) != identity {
+                watched = identity.and_then(|identity| Some((identity, watch(&folder, again.clone())?)));
             }
-            let restless = match folder::look(&settings) {
+            let interval = match folder::look(&settings) {
                 Ok(found) => {
                     failed = false;
-                    self.compare(found, &settings)
+                    if self.compare(found, &settings) { SETTLE_LOOK } else { LOOK_INTERVAL }
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failed, true) {
                         warn!(folder = %folder.display(), "cannot read the images' folder: {error}");
                     }
-                    watched = None;
-                    false
+                    RETURN_LOOK
                 }
             };
-            if woken.recv_timeout(if restless { SETTLE_LOOK } else { LOOK_INTERVAL }).is_ok() && !self.shared.stops() {
+            if woken.recv_timeout(interval).is_ok() && !self.shared.stops() {
                 std::thread::sleep(BREATH);
                 let _ = woken.try_recv();
             }
@@ -285,6 +288,13 @@ impl Known {
             task.store(true, Ordering::Relaxed);
         }
     }
+}
+
+/// By which a folder is known, whatever its name.
+type Identity = (u64, u64);
+
+fn identity(folder: &std::path::Path) -> Option<Identity> {
+    std::fs::metadata(folder).ok().map(|about| (about.dev(), about.ino()))
 }
 
 /// Has `again` told of changes in the folder; without that there are looks now and then.

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek};
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use tokio::sync::Mutex;
 
 use super::folder::Mark;
 
@@ -23,6 +24,17 @@ pub(crate) struct Package {
     pub(crate) bytes: u64,
     /// BLAKE3 of the file, in hexadecimal.
     pub(crate) digest: String,
+    mark: Mark,
+}
+
+impl Package {
+    /// Fails if it was written to since it was hashed.
+    pub(crate) fn check_unchanged(&self) -> io::Result<()> {
+        match Mark::from(&self.file.metadata()?).same_bytes(&self.mark) {
+            true => Ok(()),
+            false => Err(io::Error::other("the package was written to while it was fetched")),
+        }
+    }
 }
 
 /// Why a package cannot be had.
@@ -35,49 +47,77 @@ pub(crate) enum PackageError {
     /// The folder is not configured.
     #[error("no folder of packages is configured")]
     NoFolder,
+    /// It is being written to: its digest would be that of no file.
+    #[error("the package is being written to")]
+    Changes,
     /// It cannot be read.
     #[error("the package cannot be read")]
     Read(#[source] io::Error),
 }
 
+/// A digest, and of what; whoever holds the lock finds it out for all others.
+type Known = Arc<Mutex<Option<(Mark, String)>>>;
+
 /// The packages of a folder.
 #[derive(Debug, Default)]
 pub(crate) struct Packages {
-    digests: Mutex<HashMap<PathBuf, (Mark, String)>>,
+    digests: std::sync::Mutex<HashMap<PathBuf, Known>>,
 }
 
 impl Packages {
-    /// Opens the package at `path` below `folder`; reads all of it if it is new or has changed. Blocks.
-    pub(crate) fn open(&self, folder: Option<&Path>, path: &str) -> Result<Package, PackageError> {
-        let folder = folder.ok_or(PackageError::NoFolder)?;
+    /// Opens the package at `path` below `folder`; reads all of it, once for all who want it, if it is new or has
+    /// changed.
+    pub(crate) async fn open(&self, folder: Option<&Path>, path: &str) -> Result<Package, PackageError> {
+        let folder = folder.ok_or(PackageError::NoFolder)?.to_owned();
         let relative = confined(path).ok_or(PackageError::Unknown)?;
-        let file = open_beneath(folder, &relative)?;
-        let about = file.metadata().map_err(PackageError::Read)?;
-        if !about.is_file() {
-            return Err(PackageError::Unknown);
+        let of = relative.clone();
+        let (file, mark) = blocking(move || {
+            let file = open_beneath(&folder, &of)?;
+            let about = file.metadata().map_err(PackageError::Read)?;
+            if about.is_file() { Ok((file, Mark::from(&about))) } else { Err(PackageError::Unknown) }
+        })
+        .await?;
+        let known = self.known(relative);
+        let mut known = known.lock().await;
+        if let Some((_, digest)) = known.as_ref().filter(|(of, _)| *of == mark) {
+            return Ok(Package { bytes: mark.bytes, digest: digest.clone(), file, mark });
         }
-        let mark = Mark::from(&about);
-        let known = self.lock().get(&relative).filter(|(known, _)| *known == mark).map(|(_, digest)| digest.clone());
-        let digest = match known {
-            Some(digest) => digest,
-            None => {
-                let mut hasher = blake3::Hasher::new();
-                hasher.update_reader(&file).map_err(PackageError::Read)?;
-                let digest = hasher.finalize().to_string();
-                let mut digests = self.lock();
-                if digests.len() >= REMEMBERED {
-                    digests.clear();
-                }
-                digests.insert(relative, (mark, digest.clone()));
-                digest
-            }
-        };
-        Ok(Package { file, bytes: about.len(), digest })
+        let (file, digest) = blocking(move || {
+            let digest = digest_of(&file, &mark)?;
+            Ok((file, digest))
+        })
+        .await?;
+        *known = Some((mark, digest.clone()));
+        Ok(Package { bytes: mark.bytes, digest, file, mark })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, (Mark, String)>> {
-        self.digests.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self, relative: PathBuf) -> Known {
+        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        if digests.len() >= REMEMBERED {
+            digests.clear();
+        }
+        digests.entry(relative).or_default().clone()
     }
+}
+
+/// Of a file that rests meanwhile.
+fn digest_of(mut file: &File, mark: &Mark) -> Result<String, PackageError> {
+    let mut hasher = blake3::Hasher::new();
+    file.rewind().map_err(PackageError::Read)?;
+    hasher.update_reader(file).map_err(PackageError::Read)?;
+    let about = file.metadata().map_err(PackageError::Read)?;
+    if hasher.count() == mark.bytes && Mark::from(&about).same_bytes(mark) {
+        Ok(hasher.finalize().to_string())
+    } else {
+        Err(PackageError::Changes)
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PackageError> + Send + 'static,
+) -> Result<T, PackageError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(PackageError::Read(io::Error::other(error))))
 }
 
 /// The path if it consists of plain names, none of them hidden.
@@ -114,8 +154,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn what_lies_outside_or_is_hidden_is_as_unknown_as_what_does_not_exist() {
+    #[tokio::test]
+    async fn what_lies_outside_or_is_hidden_is_as_unknown_as_what_does_not_exist() {
         let site = tempfile::tempdir().unwrap();
         let folder = site.path().join("packages");
         fs::create_dir_all(folder.join("drivers")).unwrap();
@@ -126,29 +166,37 @@ mod tests {
         symlink("/etc/passwd", folder.join("absolute")).unwrap();
         symlink("drivers/net.zip", folder.join("within")).unwrap();
         let packages = Packages::default();
-        let open = |path: &str| packages.open(Some(&folder), path);
+        let open = |path: &'static str| packages.open(Some(&folder), path);
         for path in ["drivers/net.zip", "within", "drivers//net.zip"] {
-            let package = open(path).unwrap();
+            let package = open(path).await.unwrap();
             assert_eq!((package.bytes, package.digest), (6, blake3::hash(b"driver").to_string()), "{path}");
         }
         let outside = ["../secret", "/etc/passwd", "out", "absolute", "drivers/../../secret", "drivers/./../x"];
         let others = ["", "none", "drivers", ".hidden", "..\\secret", "a\0b", "drivers/net.zip/x"];
         for path in outside.iter().chain(&others) {
-            assert!(matches!(open(path), Err(PackageError::Unknown)), "{path:?}");
+            assert!(matches!(open(path).await, Err(PackageError::Unknown)), "{path:?}");
         }
-        assert!(matches!(packages.open(None, "x"), Err(PackageError::NoFolder)));
+        assert!(matches!(packages.open(None, "x").await, Err(PackageError::NoFolder)));
     }
 
-    #[test]
-    fn a_changed_package_has_another_digest() {
+    #[tokio::test]
+    async fn a_changed_package_has_another_digest_and_breaks_off_who_has_the_old_one_half() {
         let folder = tempfile::tempdir().unwrap();
         let packages = Packages::default();
-        let digest_of = |content: &str| {
+        let open = async |content: &str| {
             fs::write(folder.path().join("app.exe"), content).unwrap();
-            packages.open(Some(folder.path()), "app.exe").unwrap().digest
+            packages.open(Some(folder.path()), "app.exe").await.unwrap()
         };
-        let first = digest_of("one");
-        assert_eq!(packages.open(Some(folder.path()), "app.exe").unwrap().digest, first);
-        assert_ne!(digest_of("another"), first);
+        let first = open("one").await;
+        first.check_unchanged().unwrap();
+        let again = packages.open(Some(folder.path()), "app.exe").await.unwrap();
+        assert_eq!(again.digest, blake3::hash(b"one").to_string());
+        let changed = open("another").await;
+        assert_eq!(changed.digest, blake3::hash(b"another").to_string());
+        assert!(first.check_unchanged().is_err());
+        // What takes its name changes nothing for whoever has it open.
+        fs::write(folder.path().join("new"), "third").unwrap();
+        fs::rename(folder.path().join("new"), folder.path().join("app.exe")).unwrap();
+        changed.check_unchanged().unwrap();
     }
 }

@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
-use axum::routing::{delete, get, post};
-use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
 
-use super::Shared;
 use super::auth::Bearer;
-use super::error::{Problem, Refused};
-use super::openapi;
+use super::error::{KeptOut, Problem, Refused};
+use super::{Routes, Shared, openapi};
 use crate::serve::point::{Command, CommandError};
 use crate::serve::tasks::Order;
 use crate::serve::views::{ClientView, ImageView, SessionView};
@@ -22,33 +21,28 @@ use crate::site::{SessionFilter, SiteError};
 type App = State<Arc<Shared>>;
 
 /// What anybody may ask.
-pub(super) fn open() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/api/v1/health", get(health))
-        .route("/api/v1/ready", get(ready))
-        .route("/api/v1/openapi.json", get(openapi::answer))
+pub(super) fn open() -> Routes {
+    Routes::new().routes(routes!(health)).routes(routes!(ready)).routes(routes!(openapi::answer))
 }
 
 /// What viewers may see.
-pub(super) fn views() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/api/v1/site", get(site))
-        .route("/api/v1/settings", get(settings))
-        .route("/api/v1/images", get(images))
-        .route("/api/v1/images/{name}", get(image))
-        .route("/api/v1/sessions", get(sessions))
-        .route("/api/v1/sessions/{id}", get(session))
-        .route("/api/v1/sessions/{id}/clients", get(session_clients))
-        .route("/api/v1/clients", get(clients))
-        .route("/api/v1/queue", get(queue))
-        .route("/api/v1/history", get(history))
+pub(super) fn views() -> Routes {
+    Routes::new()
+        .routes(routes!(site))
+        .routes(routes!(settings))
+        .routes(routes!(images))
+        .routes(routes!(image))
+        .routes(routes!(sessions))
+        .routes(routes!(session))
+        .routes(routes!(session_clients))
+        .routes(routes!(clients))
+        .routes(routes!(queue))
+        .routes(routes!(history))
 }
 
 /// What operators may do.
-pub(super) fn commands() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/api/v1/sessions/{id}", post(command))
-        .route("/api/v1/sessions/{id}/clients/{client}", delete(remove))
+pub(super) fn commands() -> Routes {
+    Routes::new().routes(routes!(command)).routes(routes!(remove))
 }
 
 /// The server runs.
@@ -223,7 +217,7 @@ pub(crate) async fn ready(State(shared): App) -> (StatusCode, Json<Readiness>) {
 
 /// The site, its servers, and who asks.
 #[utoipa::path(get, path = "/api/v1/site", tag = "server", security(("token" = [])),
-    responses((status = 200, body = SiteView), (status = 401, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = SiteView), KeptOut, (status = 503, body = Problem)))]
 pub(crate) async fn site(State(shared): App, Extension(bearer): Extension<Bearer>) -> Result<Json<SiteView>, Refused> {
     let settings = shared.point.settings();
     let view = |seen: crate::site::ServerSeen| ServerView {
@@ -248,7 +242,7 @@ pub(crate) async fn site(State(shared): App, Extension(bearer): Extension<Bearer
 
 /// The settings as they count now; secrets are hidden.
 #[utoipa::path(get, path = "/api/v1/settings", tag = "server", security(("token" = [])),
-    responses((status = 200, body = Vec<SettingView>), (status = 401, body = Problem)))]
+    responses((status = 200, body = Vec<SettingView>), KeptOut))]
 pub(crate) async fn settings(State(shared): App) -> Json<Vec<SettingView>> {
     let pairs = shared.point.settings().pairs().into_iter();
     Json(pairs.map(|(key, value)| SettingView { key, value }).collect())
@@ -256,7 +250,7 @@ pub(crate) async fn settings(State(shared): App) -> Json<Vec<SettingView>> {
 
 /// The images of this server.
 #[utoipa::path(get, path = "/api/v1/images", tag = "images", security(("token" = [])),
-    responses((status = 200, body = Vec<ImageView>), (status = 401, body = Problem)))]
+    responses((status = 200, body = Vec<ImageView>), KeptOut))]
 pub(crate) async fn images(State(shared): App) -> Json<Vec<ImageView>> {
     Json(shared.point.images())
 }
@@ -264,7 +258,7 @@ pub(crate) async fn images(State(shared): App) -> Json<Vec<ImageView>> {
 /// One image of this server.
 #[utoipa::path(get, path = "/api/v1/images/{name}", tag = "images", security(("token" = [])),
     params(("name" = String, Path, description = "the image's name")),
-    responses((status = 200, body = ImageView), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = ImageView), (status = 400, body = Problem), KeptOut, (status = 404, body = Problem)))]
 pub(crate) async fn image(State(shared): App, Path(name): Path<String>) -> Result<Json<ImageView>, Refused> {
     let found = shared.point.images().into_iter().find(|image| image.name == name);
     found.map(Json).ok_or_else(|| Refused::not_found(format!("there is no image named {name:?}")))
@@ -272,7 +266,7 @@ pub(crate) async fn image(State(shared): App, Path(name): Path<String>) -> Resul
 
 /// The sessions of the site that run, and the last ones that ended.
 #[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", security(("token" = [])), params(SessionsQuery),
-    responses((status = 200, body = Vec<SessionView>), (status = 400, body = Problem), (status = 401, body = Problem),
+    responses((status = 200, body = Vec<SessionView>), (status = 400, body = Problem), KeptOut,
         (status = 503, body = Problem)))]
 pub(crate) async fn sessions(
     State(shared): App,
@@ -294,7 +288,8 @@ pub(crate) async fn sessions(
 /// One session that runs.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions", security(("token" = [])),
     params(("id" = String, Path, description = "the session's number")),
-    responses((status = 200, body = SessionView), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = SessionView), (status = 400, body = Problem), KeptOut, (status = 404, body = Problem),
+        (status = 503, body = Problem)))]
 pub(crate) async fn session(State(shared): App, Path(id): Path<String>) -> Result<Json<SessionView>, Refused> {
     if let Some(view) = shared.point.running().into_iter().find(|session| session.id == id) {
         return Ok(Json(view));
@@ -307,7 +302,7 @@ pub(crate) async fn session(State(shared): App, Path(id): Path<String>) -> Resul
 /// The clients of a session, those that went included.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}/clients", tag = "sessions", security(("token" = [])),
     params(("id" = String, Path, description = "the session's number")),
-    responses((status = 200, body = Vec<ClientView>), (status = 401, body = Problem), (status = 404, body = Problem),
+    responses((status = 200, body = Vec<ClientView>), (status = 400, body = Problem), KeptOut, (status = 404, body = Problem),
         (status = 503, body = Problem)))]
 pub(crate) async fn session_clients(
     State(shared): App,
@@ -322,14 +317,14 @@ pub(crate) async fn session_clients(
 
 /// All clients of this server, those that fetch by HTTP included.
 #[utoipa::path(get, path = "/api/v1/clients", tag = "sessions", security(("token" = [])),
-    responses((status = 200, body = Vec<ClientView>), (status = 401, body = Problem)))]
+    responses((status = 200, body = Vec<ClientView>), KeptOut))]
 pub(crate) async fn clients(State(shared): App) -> Json<Vec<ClientView>> {
     Json(shared.point.clients(None))
 }
 
 /// Clients of the site that wait for a place, the next one first.
 #[utoipa::path(get, path = "/api/v1/queue", tag = "sessions", security(("token" = [])),
-    responses((status = 200, body = Vec<QueueView>), (status = 401, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = Vec<QueueView>), KeptOut, (status = 503, body = Problem)))]
 pub(crate) async fn queue(State(shared): App) -> Result<Json<Vec<QueueView>>, Refused> {
     let rows = shared.point.site.queue().await?.into_iter().filter(|row| !row.admitted);
     let view = |row: crate::site::TicketRow| QueueView {
@@ -343,7 +338,7 @@ pub(crate) async fn queue(State(shared): App) -> Result<Json<Vec<QueueView>>, Re
 
 /// Which machine of the site received what, the newest first.
 #[utoipa::path(get, path = "/api/v1/history", tag = "sessions", security(("token" = [])), params(HistoryQuery),
-    responses((status = 200, body = Vec<HistoryView>), (status = 400, body = Problem), (status = 401, body = Problem),
+    responses((status = 200, body = Vec<HistoryView>), (status = 400, body = Problem), KeptOut,
         (status = 503, body = Problem)))]
 pub(crate) async fn history(
     State(shared): App,
@@ -374,7 +369,7 @@ pub(crate) async fn history(
 #[utoipa::path(post, path = "/api/v1/sessions/{id}", tag = "sessions", security(("token" = [])),
     params(("id" = String, Path, description = "the session's number")), request_body = Wanted,
     responses((status = 200, body = Done), (status = 202, body = Done), (status = 400, body = Problem),
-        (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
+        KeptOut, (status = 404, body = Problem),
         (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
         (status = 422, body = Problem)))]
 pub(crate) async fn command(
@@ -383,7 +378,8 @@ pub(crate) async fn command(
     Path(id): Path<String>,
     wanted: Result<Json<Wanted>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Done>), Refused> {
-    let Json(Wanted { command }) = wanted?;
+    let limit = shared.point.settings().http.body_limit;
+    let Json(Wanted { command }) = wanted.map_err(|rejection| unread(&rejection, limit))?;
     order(&shared, &id, Order::Session { id: id.clone(), command, by: bearer.name }).await
 }
 
@@ -391,8 +387,7 @@ pub(crate) async fn command(
 #[utoipa::path(delete, path = "/api/v1/sessions/{id}/clients/{client}", tag = "sessions", security(("token" = [])),
     params(("id" = String, Path, description = "the session's number"),
         ("client" = String, Path, description = "the client's number")),
-    responses((status = 200, body = Done), (status = 202, body = Done), (status = 401, body = Problem),
-        (status = 403, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Done), (status = 202, body = Done), (status = 400, body = Problem), KeptOut, (status = 404, body = Problem)))]
 pub(crate) async fn remove(
     State(shared): App,
     Extension(bearer): Extension<Bearer>,
@@ -437,11 +432,13 @@ impl From<SiteError> for Refused {
     }
 }
 
-impl From<JsonRejection> for Refused {
-    fn from(rejection: JsonRejection) -> Self {
-        Self::new(rejection.status(), rejection.body_text())
-            .with_help(r#"send {"command": "start"}, or pause, resume, cancel"#)
-    }
+/// A body that is no wish, or more than `limit` bytes.
+fn unread(rejection: &JsonRejection, limit: u64) -> Refused {
+    let text = match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => format!("the body has more than {limit} bytes (http.body_limit)"),
+        _ => rejection.body_text(),
+    };
+    Refused::new(rejection.status(), text).with_help(r#"send {"command": "start"}, or pause, resume, cancel"#)
 }
 
 impl From<QueryRejection> for Refused {

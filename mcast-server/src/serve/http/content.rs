@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
-use axum::routing::get;
 use percent_encoding::percent_decode_str;
 use tracing::{info, warn};
+use utoipa::IntoParams;
+use utoipa_axum::routes;
 
-use super::Shared;
 use super::ranges::{answer, plain};
+use super::{Routes, Shared};
 use crate::config::MulticastUse;
 use crate::serve::content::packages::PackageError;
 use crate::serve::content::{Ready, Unusable};
@@ -26,17 +26,37 @@ const REASON: HeaderName = HeaderName::from_static("x-mcast-reason");
 const VERIFIED: HeaderName = HeaderName::from_static("x-mcast-verified");
 /// Bytes of such a text that are kept.
 const TEXT_LIMIT: usize = 255;
-/// Seconds after which to ask again for an image that is not ready.
+/// Seconds after which to ask again for what is not ready.
 const RETRY: HeaderValue = HeaderValue::from_static("2");
 
-/// The routes of content: no token is needed, as none is for the stream.
-pub(super) fn routes() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/content/images/{name}", get(image))
-        .route("/content/images/{name}/manifest", get(manifest))
-        .route("/content/packages/{*path}", get(package))
+/// What a request may say beside the address.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only its description is used")]
+struct Part {
+    /// One range of bytes; several at once are answered by all.
+    #[param(rename = "Range")]
+    range: Option<String>,
+    /// The ETag of which the range is wanted: of anything else all is sent.
+    #[param(rename = "If-Range")]
+    if_range: Option<String>,
 }
 
+/// The routes of content: no token is needed, as none is for the stream.
+pub(super) fn routes() -> Routes {
+    Routes::new().routes(routes!(image)).routes(routes!(manifest)).routes(routes!(package))
+}
+
+/// An image or a part of it: all its files, one after the other.
+#[utoipa::path(get, path = "/content/images/{name}", tag = "content",
+    params(("name" = String, Path, description = "the image's name"), Part),
+    responses((status = 200, content_type = "application/octet-stream"),
+        (status = 206, content_type = "application/octet-stream"), (status = 304), (status = 416),
+        (status = 412, content_type = "text/plain", body = String),
+        (status = 403, content_type = "text/plain", body = String),
+        (status = 400, content_type = "text/plain", body = String),
+        (status = 404, content_type = "text/plain", body = String),
+        (status = 503, content_type = "text/plain", body = String)))]
 async fn image(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
@@ -55,6 +75,14 @@ async fn image(
     answer(ready, &tag, &headers, method == Method::HEAD)
 }
 
+/// The hashes of an image's blocks, by which a client checks what it fetched.
+#[utoipa::path(get, path = "/content/images/{name}/manifest", tag = "content",
+    params(("name" = String, Path, description = "the image's name")),
+    responses((status = 200, content_type = "application/octet-stream"),
+        (status = 403, content_type = "text/plain", body = String),
+        (status = 400, content_type = "text/plain", body = String),
+        (status = 404, content_type = "text/plain", body = String),
+        (status = 503, content_type = "text/plain", body = String)))]
 async fn manifest(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response<Body> {
     match find(&shared, &name) {
         Ok(ready) => {
@@ -70,28 +98,43 @@ async fn manifest(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -
     }
 }
 
+/// A package or a part of it; its ETag is the BLAKE3 of the file.
+#[utoipa::path(get, path = "/content/packages/{*path}", tag = "content",
+    params(("path" = String, Path, description = "path below the folder of packages"), Part),
+    responses((status = 200, content_type = "application/octet-stream"),
+        (status = 206, content_type = "application/octet-stream"), (status = 304), (status = 416),
+        (status = 412, content_type = "text/plain", body = String),
+        (status = 400, content_type = "text/plain", body = String),
+        (status = 404, content_type = "text/plain", body = String),
+        (status = 503, content_type = "text/plain", body = String)))]
 async fn package(
     State(shared): State<Arc<Shared>>,
     Path(path): Path<String>,
     method: Method,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let (of, folder) = (shared.clone(), shared.point.settings().content.packages.clone());
-    let open = move || of.point.packages.open(folder.as_deref(), &path);
-    match tokio::task::spawn_blocking(open).await {
-        Ok(Ok(package)) => {
+    let folder = shared.point.settings().content.packages.clone();
+    match shared.point.packages.open(folder.as_deref(), &path).await {
+        Ok(package) => {
             let tag = package.digest.clone();
             answer(Arc::new(package), &tag, &headers, method == Method::HEAD)
         }
-        Ok(Err(error @ (PackageError::Unknown | PackageError::NoFolder))) => {
+        Err(error @ (PackageError::Unknown | PackageError::NoFolder)) => {
             plain(StatusCode::NOT_FOUND, &error.to_string())
         }
-        Ok(Err(error)) => {
-            warn!("{}", crate::exit::chain(&error));
+        Err(error @ PackageError::Changes) => later(&error.to_string()),
+        Err(error) => {
+            warn!(path, "{}", crate::exit::chain(&error));
             plain(StatusCode::INTERNAL_SERVER_ERROR, "the package cannot be read")
         }
-        Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the server failed"),
     }
+}
+
+/// Not now.
+fn later(text: &str) -> Response<Body> {
+    let mut later = plain(StatusCode::SERVICE_UNAVAILABLE, text);
+    later.headers_mut().insert(header::RETRY_AFTER, RETRY);
+    later
 }
 
 /// Why an image cannot be fetched.
@@ -104,11 +147,7 @@ impl From<Refusal> for Response<Body> {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Multicast => plain(StatusCode::FORBIDDEN, "this image is served by multicast only"),
-            Refusal::Not(why @ (Unusable::Settling { .. } | Unusable::Hashing { .. })) => {
-                let mut later = plain(StatusCode::SERVICE_UNAVAILABLE, &why.to_string());
-                later.headers_mut().insert(header::RETRY_AFTER, RETRY);
-                later
-            }
+            Refusal::Not(why @ (Unusable::Settling { .. } | Unusable::Hashing { .. })) => later(&why.to_string()),
             Refusal::Not(why) => plain(StatusCode::NOT_FOUND, &why.to_string()),
         }
     }

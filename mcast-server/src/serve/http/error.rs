@@ -1,10 +1,11 @@
 //! How the API refuses: a status, what is wrong, and what to do about it, as JSON.
 
 use axum::Json;
+use axum::body::to_bytes;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 /// What the API says when it refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -14,6 +15,18 @@ pub(crate) struct Problem {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) help: Option<String>,
+}
+
+/// How whoever bears no token, or one of a lower role, is refused.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) enum KeptOut {
+    /// No token is given, or none that is known.
+    #[response(status = 401)]
+    Unknown(Problem),
+    /// The token's role is too low, or the API is off.
+    #[response(status = 403)]
+    Role(Problem),
 }
 
 /// A refusal.
@@ -41,6 +54,24 @@ impl Refused {
     pub(crate) fn unavailable(error: &dyn std::error::Error) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, crate::exit::chain(error))
     }
+}
+
+/// Bytes of a text that becomes a problem.
+const TEXT_LIMIT: usize = 4096;
+
+/// The API refuses in JSON only: what the framework says in plain words, or not at all, becomes a problem.
+pub(super) async fn in_json(response: Response) -> Response {
+    let status = response.status();
+    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let text = to_bytes(response.into_body(), TEXT_LIMIT).await.unwrap_or_default();
+    let text = match String::from_utf8_lossy(&text).trim() {
+        "" => status.canonical_reason().unwrap_or("refused").to_lowercase(),
+        text => text.to_owned(),
+    };
+    Refused::new(status, text).into_response()
 }
 
 impl IntoResponse for Refused {

@@ -5,18 +5,18 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::routing::get;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use utoipa::IntoParams;
+use utoipa_axum::routes;
 
-use super::Shared;
-use super::error::{Problem, Refused};
+use super::error::{KeptOut, Problem, Refused};
+use super::listener::stops;
+use super::{Routes, Shared};
 use crate::serve::point::{CommandError, News};
 
 /// Between two maps.
@@ -31,8 +31,8 @@ const AHEAD: usize = 16;
 
 type Stream = Sse<axum::response::sse::KeepAliveStream<ReceiverStream<Result<Event, Infallible>>>>;
 
-pub(super) fn routes() -> Router<Arc<Shared>> {
-    Router::new().route("/api/v1/events", get(news)).route("/api/v1/sessions/{id}/map", get(map))
+pub(super) fn routes() -> Routes {
+    Routes::new().routes(routes!(news)).routes(routes!(map))
 }
 
 /// How fine a map is.
@@ -55,10 +55,10 @@ struct Map {
 ///
 /// Messages are `event`, `sessions`, `images`, and `missed` with a number if the reader was too slow.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", security(("token" = [])),
-    responses((status = 200, content_type = "text/event-stream", body = String), (status = 401, body = Problem)))]
+    responses((status = 200, content_type = "text/event-stream", body = String), KeptOut))]
 pub(crate) async fn news(State(shared): State<Arc<Shared>>) -> Stream {
     let (out, stream) = mpsc::channel(AHEAD);
-    let mut news = shared.point.news();
+    let (mut news, mut stopped) = (shared.point.news(), shared.stopped.clone());
     let first = [News::Images { images: shared.point.images() }, News::Sessions { sessions: shared.point.running() }];
     tokio::spawn(async move {
         for news in &first {
@@ -67,7 +67,13 @@ pub(crate) async fn news(State(shared): State<Arc<Shared>>) -> Stream {
             }
         }
         loop {
-            let message = match news.recv().await {
+            let told = tokio::select! {
+                told = news.recv() => told,
+                () = stops(&mut stopped) => return,
+                // Nobody has to wait for news to be found to have gone.
+                () = out.closed() => return,
+            };
+            let message = match told {
                 Ok(news) => message(&news),
                 Err(RecvError::Lagged(number)) => Event::default().event("missed").data(number.to_string()),
                 Err(RecvError::Closed) => return,
@@ -84,7 +90,7 @@ pub(crate) async fn news(State(shared): State<Arc<Shared>>) -> Stream {
 #[utoipa::path(get, path = "/api/v1/sessions/{id}/map", tag = "events", security(("token" = [])),
     params(("id" = String, Path, description = "the session's number"), MapQuery),
     responses((status = 200, content_type = "text/event-stream", body = String), (status = 400, body = Problem),
-        (status = 401, body = Problem), (status = 404, body = Problem)))]
+        KeptOut, (status = 404, body = Problem)))]
 pub(crate) async fn map(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<String>,
@@ -98,6 +104,7 @@ pub(crate) async fn map(
     }
     let running = shared.point.sessions.get(&id).ok_or(CommandError::NoSession { id })?;
     let (out, stream) = mpsc::channel(AHEAD);
+    let mut stopped = shared.stopped.clone();
     tokio::spawn(async move {
         let mut told: HashMap<String, String> = HashMap::new();
         let mut first = true;
@@ -120,6 +127,7 @@ pub(crate) async fn map(
             first = false;
             tokio::select! {
                 () = tokio::time::sleep(MAP_INTERVAL) => {}
+                () = stops(&mut stopped) => return,
                 () = out.closed() => return,
             }
         }

@@ -1,22 +1,25 @@
-//! Connections: how many at a time, how long they may take to say something, and TLS.
+//! Connections: how long they may take to say something, and TLS.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 use tracing::{debug, warn};
+
+use super::connections::{Connections, Place};
 
 /// A TLS handshake, and a request's headers, may take so long; so may silence between two requests.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -25,6 +28,8 @@ const HEADERS_LIMIT: Duration = Duration::from_secs(10);
 const HEADERS_BYTES: usize = 16 << 10;
 /// After the system had no descriptor left for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// Between two words about it.
+const TOLD_INTERVAL: Duration = Duration::from_secs(60);
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
@@ -32,8 +37,8 @@ const BACKLOG: u32 = 1024;
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     pub(crate) tls: Option<TlsAcceptor>,
-    /// Connections at the same time, over all listeners that share it.
-    pub(crate) permits: Arc<Semaphore>,
+    /// Which may be shared with other listeners.
+    pub(crate) connections: Arc<Connections>,
 }
 
 impl Listener {
@@ -48,43 +53,39 @@ impl Listener {
 
     /// Serves `router` until `stop` says true; requests under way are answered.
     pub(crate) async fn serve(self, router: Router, mut stop: watch::Receiver<bool>) {
-        let mut told_full = false;
+        let mut told = None;
         loop {
             let accepted = tokio::select! {
-                accepted = self.accept(&mut told_full) => accepted,
-                () = told(&mut stop) => return,
+                accepted = self.accept(&mut told) => accepted,
+                () = stops(&mut stop) => return,
             };
-            let Some((stream, peer, permit)) = accepted else { continue };
+            let Some((stream, peer, place)) = accepted else { continue };
             let (router, tls, stop) = (router.clone(), self.tls.clone(), stop.clone());
             tokio::spawn(async move {
-                match tls {
-                    None => converse(stream, peer, router, stop).await,
-                    Some(tls) => match timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => converse(stream, peer, router, stop).await,
-                        Ok(Err(error)) => debug!(%peer, "no TLS: {error}"),
-                        Err(_) => debug!(%peer, "no TLS within {} s", HANDSHAKE_LIMIT.as_secs()),
-                    },
+                let place = Arc::new(place);
+                tokio::select! {
+                    () = answer(stream, peer, tls, place.clone(), router, stop) => {}
+                    () = place.dismissed() => debug!(%peer, "connection makes room for another one"),
                 }
-                drop(permit);
             });
         }
     }
 
-    /// The next connection, once there is room for it: others wait in the system's queue.
-    async fn accept(&self, told_full: &mut bool) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        if self.permits.available_permits() == 0 && !std::mem::replace(told_full, true) {
-            warn!("as many connections as allowed (http.max_connections) are open: further ones wait");
-        }
-        let permit = self.permits.clone().acquire_owned().await.ok()?;
+    /// The next connection, once there is room for it.
+    async fn accept(&self, told: &mut Option<Instant>) -> Option<(TcpStream, SocketAddr, Place)> {
         match self.socket.accept().await {
             Ok((stream, peer)) => {
-                *told_full &= self.permits.available_permits() == 0;
+                let place = self.connections.place().await?;
                 // Answers are small, or long and filled at once.
                 let _ = stream.set_nodelay(true);
-                Some((stream, peer, permit))
+                Some((stream, peer, place))
             }
             Err(error) => {
-                warn!("cannot accept a connection: {error}");
+                if told.is_none_or(|told| told.elapsed() >= TOLD_INTERVAL) {
+                    warn!("cannot accept a connection: {error}");
+                    *told = Some(Instant::now());
+                }
+                self.connections.dismiss_waiting();
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
                 None
             }
@@ -92,24 +93,44 @@ impl Listener {
     }
 }
 
+/// A connection, through TLS if that is spoken here.
+async fn answer(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    place: Arc<Place>,
+    router: Router,
+    stop: watch::Receiver<bool>,
+) {
+    match tls {
+        None => converse(stream, peer, place, router, stop).await,
+        Some(tls) => match timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await {
+            Ok(Ok(stream)) => converse(stream, peer, place, router, stop).await,
+            Ok(Err(error)) => debug!(%peer, "no TLS: {error}"),
+            Err(_) => debug!(%peer, "no TLS within {} s", HANDSHAKE_LIMIT.as_secs()),
+        },
+    }
+}
+
 /// One connection, request by request.
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
+    place: Arc<Place>,
     router: Router,
     mut stop: watch::Receiver<bool>,
 ) {
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         let mut router = router.clone();
-        async move { router.call(request.map(axum::body::Body::new)).await }
+        place.clone().answer(async move { router.call(request.map(Body::new)).await })
     });
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEADERS_LIMIT).max_buf_size(HEADERS_BYTES);
     let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = told(&mut stop) => {
+        () = stops(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -120,7 +141,7 @@ async fn converse(
 }
 
 /// Waits until `stop` says true.
-async fn told(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn stops(stop: &mut watch::Receiver<bool>) {
     // Whoever could say it is gone: that is the same.
     let _ = stop.wait_for(|stops| *stops).await;
 }

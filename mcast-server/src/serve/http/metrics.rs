@@ -11,9 +11,10 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
+use utoipa_axum::routes;
 
-use super::Shared;
-use super::error::Refused;
+use super::error::{KeptOut, Refused};
+use super::{Routes, Shared};
 use crate::serve::point::Point;
 
 const TEXT_FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -38,7 +39,14 @@ struct State1 {
     state: String,
 }
 
-/// Everything at this moment.
+pub(super) fn routes() -> Routes {
+    Routes::new().routes(routes!(answer))
+}
+
+/// Metrics in the text format of OpenMetrics.
+#[utoipa::path(get, path = "/metrics", tag = "metrics", security(("token" = [])),
+    responses((status = 200, content_type = "application/openmetrics-text", body = String),
+        KeptOut))]
 pub(super) async fn answer(State(shared): State<Arc<Shared>>) -> Response {
     let mut text = String::new();
     match encode(&mut text, &collect(&shared.point)) {

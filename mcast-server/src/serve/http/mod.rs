@@ -4,6 +4,7 @@
 
 mod api;
 mod auth;
+pub(crate) mod connections;
 mod content;
 mod error;
 mod events;
@@ -19,10 +20,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use tokio::sync::watch;
 use tower_http::timeout::TimeoutLayer;
+use utoipa_axum::router::OpenApiRouter;
 
 use self::error::Refused;
 use super::point::Point;
@@ -35,6 +37,41 @@ pub(crate) struct Shared {
     pub(crate) point: Arc<Point>,
     /// What people compare, if the HTTP side speaks TLS.
     pub(crate) fingerprint: Option<String>,
+    /// Says true when the server stops: streams end then.
+    pub(crate) stopped: watch::Receiver<bool>,
+}
+
+/// Routes with their descriptions.
+type Routes = OpenApiRouter<Arc<Shared>>;
+
+/// All that can be asked, by who may ask it; only the files of the page are not here. What is not made of
+/// described handlers fails a test.
+struct Table {
+    open: Routes,
+    seen: Routes,
+    done: Routes,
+    streams: Routes,
+    metrics: Routes,
+    content: Routes,
+}
+
+impl Table {
+    fn new() -> Self {
+        Self {
+            open: api::open(),
+            seen: api::views(),
+            done: api::commands(),
+            streams: events::routes(),
+            metrics: metrics::routes(),
+            content: content::routes(),
+        }
+    }
+
+    /// Without limits and without who may ask what.
+    fn all(self) -> Routes {
+        let Self { open, seen, done, streams, metrics, content } = self;
+        open.merge(seen).merge(done).merge(streams).merge(metrics).merge(content)
+    }
 }
 
 /// Everything, as it is served on the main listeners.
@@ -43,32 +80,32 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let viewer = from_fn_with_state(shared.clone(), auth::viewer);
     let operator = from_fn_with_state(shared.clone(), auth::operator);
     let quick = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ANSWER_LIMIT);
-    let seen = api::views().layer(quick).route_layer(viewer.clone());
-    let done = api::commands().layer(quick).route_layer(operator);
-    let streams = events::routes().route_layer(viewer);
-    Router::new()
-        .merge(api::open().layer(quick))
-        .merge(seen)
-        .merge(done)
-        .merge(streams)
-        .merge(metrics_routes(&shared))
-        .merge(content::routes())
+    let table = Table::new();
+    let api = table
+        .open
+        .layer(quick)
+        .merge(table.seen.layer(quick).route_layer(viewer.clone()))
+        .merge(table.done.layer(quick).route_layer(operator))
+        .merge(table.streams.route_layer(viewer))
+        .layer(map_response(error::in_json));
+    let described = api.merge(metrics_routes(table.metrics, &shared)).merge(table.content);
+    Router::from(described)
         .merge(page::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(usize::try_from(body_limit).unwrap_or(usize::MAX)))
-        .layer(axum::middleware::map_response(guard))
+        .layer(map_response(guard))
         .with_state(shared)
 }
 
 /// Metrics alone, for a listener of their own.
 pub(crate) fn metrics_router(shared: Arc<Shared>) -> Router {
-    metrics_routes(&shared).fallback(unknown).with_state(shared)
+    let routes = Router::from(metrics_routes(metrics::routes(), &shared));
+    routes.fallback(unknown).method_not_allowed_fallback(wrong_method).layer(map_response(guard)).with_state(shared)
 }
 
-fn metrics_routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
-    let bearer = from_fn_with_state(shared.clone(), auth::metrics);
-    Router::new().route("/metrics", get(metrics::answer)).route_layer(bearer)
+fn metrics_routes(routes: Routes, shared: &Arc<Shared>) -> Routes {
+    routes.route_layer(from_fn_with_state(shared.clone(), auth::metrics))
 }
 
 async fn unknown() -> Response {
@@ -93,4 +130,24 @@ async fn guard(mut response: Response) -> Response {
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_route_is_described() {
+        let (router, description) = Table::new().all().split_for_parts();
+        // A router tells its paths to nobody but a debugger.
+        let text = format!("{router:?}");
+        // The last two are where what has no route goes.
+        let is_path = |text: &&str| text.starts_with('/') && !["/", "/{*__private__axum_fallback}"].contains(text);
+        let paths = text.split('"').filter(is_path).map(openapi::plain).collect::<BTreeSet<_>>();
+        let described = description.paths.paths.keys().map(|path| openapi::plain(path)).collect::<BTreeSet<_>>();
+        assert!(paths.len() > 15, "{text}");
+        assert_eq!(paths, described);
+    }
 }

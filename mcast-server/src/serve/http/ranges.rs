@@ -12,12 +12,13 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tracing::warn;
 
 use crate::serve::content::Ready;
 use crate::serve::content::packages::Package;
 
 /// Bytes read at once; as many again wait for the connection.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = 128 << 10;
 
 /// Bytes that can be read from anywhere.
 pub(super) trait Source: Send + Sync + 'static {
@@ -25,9 +26,7 @@ pub(super) trait Source: Send + Sync + 'static {
     /// Fills `buf` from `offset` on; blocks.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
     /// Fails if they are not what they were; blocks.
-    fn check(&self) -> io::Result<()> {
-        Ok(())
-    }
+    fn check(&self) -> io::Result<()>;
 }
 
 impl Source for Ready {
@@ -65,6 +64,10 @@ impl Source for Package {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         File::read_exact_at(&self.file, buf, offset)
+    }
+
+    fn check(&self) -> io::Result<()> {
+        self.check_unchanged()
     }
 }
 
@@ -131,12 +134,16 @@ fn with_headers(
     response
 }
 
-/// Whether a list of entity tags has this one; `None` if there is no such header.
+/// Whether a list of entity tags has this one; `None` if there is no such header. Only for If-None-Match a tag that
+/// was made weak on the way is the same (RFC 9110 §13.1.1, §13.1.2).
 fn matches(headers: &HeaderMap, name: header::HeaderName, tag: &str) -> Option<bool> {
-    let lists = headers.get_all(name).iter().collect::<Vec<_>>();
-    let has = |list: &&HeaderValue| {
-        list.to_str().is_ok_and(|list| list.split(',').any(|other| matches!(other.trim(), "*") || other.trim() == tag))
+    let weak = name == header::IF_NONE_MATCH;
+    let same = |other: &str| {
+        let other = other.trim();
+        other == "*" || other == tag || weak && other.strip_prefix("W/") == Some(tag)
     };
+    let lists = headers.get_all(name).iter().collect::<Vec<_>>();
+    let has = |list: &&HeaderValue| list.to_str().is_ok_and(|list| list.split(',').any(same));
     (!lists.is_empty()).then(|| lists.iter().any(has))
 }
 
@@ -154,27 +161,37 @@ fn wanted(range: &str, total: u64) -> Wanted {
     if part.start < part.end { Wanted::Part(part) } else { Wanted::Nothing }
 }
 
-/// Reads on a thread that may block, no further ahead than a piece.
+/// Reads no further ahead than a piece, and then only: a connection that takes nothing holds no thread.
 fn body_of(source: Arc<dyn Source>, part: Range<u64>) -> Body {
     let (pieces, body) = mpsc::channel::<io::Result<Bytes>>(1);
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = source.check() {
-            let _ = pieces.blocking_send(Err(error));
-            return;
-        }
+    tokio::spawn(async move {
         let mut offset = part.start;
         while offset < part.end {
-            let mut piece = vec![0; PIECE.min((part.end - offset) as usize)];
-            let read = source.read_at(offset, &mut piece);
-            offset += piece.len() as u64;
-            let failed = read.is_err();
             // Whoever fetched it may have gone.
-            if pieces.blocking_send(read.map(|()| piece.into())).is_err() || failed {
+            let Ok(room) = pieces.reserve().await else { return };
+            let len = PIECE.min((part.end - offset) as usize);
+            let of = source.clone();
+            let read = tokio::task::spawn_blocking(move || piece(&*of, offset, len)).await;
+            let read = read.unwrap_or_else(|error| Err(io::Error::other(error)));
+            if let Err(error) = &read {
+                // The connection breaks: nobody takes a part for the whole.
+                warn!("an answer ends early: {error}");
+                room.send(read);
                 return;
             }
+            room.send(read);
+            offset += len as u64;
         }
     });
     Body::from_stream(ReceiverStream::new(body))
+}
+
+/// Bytes of which it is sure that they were read before any change.
+fn piece(source: &dyn Source, offset: u64, len: usize) -> io::Result<Bytes> {
+    let mut piece = vec![0; len];
+    source.read_at(offset, &mut piece)?;
+    source.check()?;
+    Ok(piece.into())
 }
 
 #[cfg(test)]
@@ -194,6 +211,34 @@ mod tests {
         for other in ["bytes=9-0", "bytes=a-b", "bytes=-", "lines=1-2", "bytes=0-1,5-6", ""] {
             assert_eq!(part(other), Wanted::All, "{other}");
         }
+    }
+
+    struct Zeros(u64);
+
+    impl Source for Zeros {
+        fn bytes(&self) -> u64 {
+            self.0
+        }
+
+        fn read_at(&self, _: u64, buf: &mut [u8]) -> io::Result<()> {
+            buf.fill(0);
+            Ok(())
+        }
+
+        fn check(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn answers_that_nobody_takes_hold_no_thread() {
+        let one = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        one.block_on(async {
+            let size = 4 * PIECE as u64;
+            let stalled: Vec<_> = (0..100).map(|_| body_of(Arc::new(Zeros(size)), 0..size)).collect();
+            let taken = axum::body::to_bytes(body_of(Arc::new(Zeros(size)), 0..size), usize::MAX).await.unwrap();
+            assert_eq!((taken.len() as u64, stalled.len()), (size, 100));
+        });
     }
 
     #[test]

@@ -1,0 +1,179 @@
+//! News as lines for people, or as the API sends them.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use super::answers::{ImageView, News, SessionView};
+use super::figures::{clock, plain};
+use super::show::sessions::standing;
+use super::sse::Message;
+
+/// Between two lines on how a session gets on.
+const STANDING_INTERVAL: Duration = Duration::from_secs(10);
+/// After a time without a connection, its session is back within this, or gone.
+const RETURN_LIMIT: Duration = Duration::from_secs(60);
+
+/// Turns messages into lines.
+#[derive(Debug)]
+pub(super) struct Story {
+    json: bool,
+    zone: TimeZone,
+    /// The one that is wanted.
+    only: Option<Only>,
+    /// How the sessions stood when that was last told.
+    told: HashMap<String, (Instant, String)>,
+    /// Image and state; none before the first picture.
+    images: Option<HashMap<String, String>>,
+}
+
+/// A session that is followed, under the number that its server's next start gives it, too.
+#[derive(Debug)]
+struct Only {
+    id: String,
+    image: String,
+    /// It has to be seen again until then.
+    missing_until: Option<Instant>,
+}
+
+/// What became of a message.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) lines: Vec<String>,
+    /// Why there is nothing more to tell.
+    pub(super) end: Option<End>,
+}
+
+/// Why a story is over.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The session ended.
+    Ended,
+    /// The session of this number is gone, and nobody saw its end.
+    Gone(String),
+}
+
+impl Story {
+    /// Of all sessions, or of one: its number and its image.
+    pub(super) fn new(json: bool, zone: TimeZone, only: Option<(String, String)>) -> Self {
+        let only = only.map(|(id, image)| Only { id, image, missing_until: None });
+        Self { json, zone, only, told: HashMap::new(), images: None }
+    }
+
+    /// There is a connection, for the first time or again.
+    pub(super) fn connected(&mut self, server: &str, again: bool, now: Instant, ms: i64) -> String {
+        if again && let Some(only) = &mut self.only {
+            only.missing_until = Some(now + RETURN_LIMIT);
+        }
+        match self.json {
+            true => json!({ "kind": "connected", "ms": ms, "server": server, "again": again }).to_string(),
+            false => self.line(ms, &format!("connected to {server}{}", if again { " again" } else { "" })),
+        }
+    }
+
+    /// The connection is lost.
+    pub(super) fn disconnected(&self, error: &str, ms: i64) -> String {
+        match self.json {
+            true => json!({ "kind": "disconnected", "ms": ms, "error": error }).to_string(),
+            false => self.line(ms, &format!("no connection: {error}; trying again")),
+        }
+    }
+
+    /// What a message says, at `now` and `ms` since 1970.
+    pub(super) fn tell(&mut self, message: &Message, now: Instant, ms: i64) -> Told {
+        if message.event == "missed" {
+            let number = message.data.parse::<u64>().unwrap_or(0);
+            let line = match self.json {
+                true => json!({ "kind": "missed", "ms": ms, "messages": number }).to_string(),
+                false => self.line(ms, &format!("{number} messages were missed: they came too fast")),
+            };
+            return Told { lines: vec![line], end: None };
+        }
+        match serde_json::from_str(&message.data) {
+            Ok(News::Event { ms, session, image, text, event }) => {
+                if self.only.as_ref().is_some_and(|only| only.id != session) {
+                    return Told::default();
+                }
+                let end = (self.only.is_some() && event == "ended").then_some(End::Ended);
+                if event == "ended" {
+                    self.told.remove(&session);
+                }
+                let text = text.map(|text| self.line(ms, &format!("{image}: {text}")));
+                let line = if self.json { Some(message.data.clone()) } else { text };
+                Told { lines: line.into_iter().collect(), end }
+            }
+            Ok(News::Sessions { sessions }) => {
+                let (news, end) = self.look_for(&sessions, now, ms);
+                if self.json {
+                    return Told { lines: vec![message.data.clone()], end };
+                }
+                let lines = news.into_iter().chain(self.standings(&sessions, now, ms)).collect();
+                Told { lines, end }
+            }
+            Ok(News::Images { images }) if !self.json => Told { lines: self.changes(&images, ms), end: None },
+            // What only a newer program understands is passed on to whoever may.
+            Ok(_) | Err(_) if self.json => Told { lines: vec![message.data.clone()], end: None },
+            Ok(_) | Err(_) => Told::default(),
+        }
+    }
+
+    /// Whether the wanted session is there, which after a restart of its server has another number.
+    fn look_for(&mut self, sessions: &[SessionView], now: Instant, ms: i64) -> (Option<String>, Option<End>) {
+        let Some(only) = &mut self.only else { return (None, None) };
+        let Some(until) = only.missing_until else { return (None, None) };
+        if sessions.iter().any(|session| session.id == only.id) {
+            only.missing_until = None;
+            return (None, None);
+        }
+        if let Some(heir) = sessions.iter().find(|session| session.image == only.image) {
+            let text = format!("{}: session {} goes on as {}", only.image, only.id, heir.id);
+            (only.id, only.missing_until) = (heir.id.clone(), None);
+            return (Some(self.line(ms, &text)), None);
+        }
+        (None, (now >= until).then(|| End::Gone(only.id.clone())))
+    }
+
+    /// How sessions stand: at first, and from time to time if that changed.
+    fn standings(&mut self, sessions: &[SessionView], now: Instant, ms: i64) -> Vec<String> {
+        let mut lines = Vec::new();
+        for session in sessions {
+            if self.only.as_ref().is_some_and(|only| only.id != session.id) {
+                continue;
+            }
+            let standing = standing(session);
+            let told = self.told.get(&session.id);
+            if told.is_none_or(|(then, before)| now.duration_since(*then) >= STANDING_INTERVAL && *before != standing) {
+                lines.push(self.line(ms, &format!("{}: {standing}", session.image)));
+                self.told.insert(session.id.clone(), (now, standing));
+            }
+        }
+        self.told.retain(|id, _| sessions.iter().any(|session| session.id == *id));
+        lines
+    }
+
+    /// Images that came, went or changed since the last picture.
+    fn changes(&mut self, images: &[ImageView], ms: i64) -> Vec<String> {
+        let now: HashMap<_, _> = images.iter().map(|image| (image.name.clone(), image.state.clone())).collect();
+        let Some(before) = self.images.replace(now) else { return Vec::new() };
+        if self.only.is_some() {
+            return Vec::new();
+        }
+        let changed = images.iter().filter(|image| before.get(&image.name) != Some(&image.state));
+        let mut lines: Vec<_> = changed
+            .map(|image| {
+                let problem = image.problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
+                self.line(ms, &format!("{}: image is {}{problem}", image.name, image.state))
+            })
+            .collect();
+        let mut gone: Vec<_> = before.keys().filter(|name| !images.iter().any(|image| image.name == **name)).collect();
+        gone.sort();
+        lines.extend(gone.iter().map(|name| self.line(ms, &format!("{name}: image is gone"))));
+        lines
+    }
+
+    fn line(&self, ms: i64, text: &str) -> String {
+        format!("{}  {}", clock(ms, &self.zone), plain(text))
+    }
+}

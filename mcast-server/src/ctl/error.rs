@@ -226,8 +226,8 @@ fn of_status(status: u16) -> CtlExit {
 
 /// An error and all that lies within it. What an [`io::Error`] wraps is left out by its `source`.
 pub(super) fn layers<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
-        let error: &'a (dyn Error + 'static) = error;
+    std::iter::successors(Some(error), |error| {
+        let error = *error;
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         wrapped.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source())
     })

@@ -177,3 +177,150 @@ impl Story {
         format!("{}  {}", clock(ms, &self.zone), plain(text))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::show::samples;
+    use super::*;
+
+    const MS: i64 = 1_790_000_000_000;
+
+    fn story(json: bool, only: Option<&str>) -> Story {
+        Story::new(json, TimeZone::UTC, only.map(|id| (id.to_owned(), "install.wim".to_owned())))
+    }
+
+    fn event(session: &str, name: &str, text: Option<&str>) -> Message {
+        let data = json!({
+            "kind": "event", "ms": MS, "session": session, "image": "install.wim", "text": text, "event": name,
+            "client": "00000000000000a1",
+        });
+        Message { event: "event".to_owned(), data: data.to_string() }
+    }
+
+    fn sessions(all: &[SessionView]) -> Message {
+        let data = json!({ "kind": "sessions", "sessions": all });
+        Message { event: "sessions".to_owned(), data: data.to_string() }
+    }
+
+    fn images(all: &[(&str, &str)]) -> Message {
+        let image = |(name, state): &(&str, &str)| ImageView {
+            name: (*name).to_owned(),
+            state: (*state).to_owned(),
+            problem: (*state == "broken").then(|| "it is empty".to_owned()),
+            ..samples::image()
+        };
+        let data = json!({ "kind": "images", "images": all.iter().map(image).collect::<Vec<_>>() });
+        Message { event: "images".to_owned(), data: data.to_string() }
+    }
+
+    fn of(id: &str, progress: f64) -> SessionView {
+        SessionView { id: id.to_owned(), progress, ..samples::session() }
+    }
+
+    #[test]
+    fn events_that_are_worth_words_are_lines() {
+        let mut story = story(false, None);
+        let now = Instant::now();
+        let told = story.tell(&event("a", "client_joined", Some("pc-1\u{1b} joined")), now, 0);
+        assert_eq!(told.lines, ["14:13:20  install.wim: pc-1\u{FFFD} joined"]);
+        assert_eq!(story.tell(&event("a", "client_ready", None), now, 0), Told::default());
+        assert_eq!(story.tell(&event("a", "ended", Some("ended")), now, 0).end, None, "others go on");
+    }
+
+    #[test]
+    fn how_a_session_stands_is_told_at_first_and_then_now_and_then() {
+        let mut story = story(false, None);
+        let start = Instant::now();
+        let mut at = |seconds, progress| {
+            story.tell(&sessions(&[of("a", progress)]), start + Duration::from_secs(seconds), MS).lines
+        };
+        let standing = |share: &str| {
+            vec![format!("14:13:20  install.wim: running: {share}, 42 s left, 31 receiving, 1 complete, 2 failed")]
+        };
+        assert_eq!(at(0, 0.1), standing("10.0 %"));
+        assert_eq!(at(1, 0.2), Vec::<String>::new());
+        assert_eq!(at(10, 0.1), Vec::<String>::new(), "it got no further");
+        assert_eq!(at(11, 0.3), standing("30.0 %"));
+    }
+
+    #[test]
+    fn of_one_session_only_its_own_news_are_told_until_it_ends() {
+        let mut story = story(false, Some("a"));
+        let now = Instant::now();
+        assert_eq!(story.tell(&event("b", "ended", Some("ended")), now, 0), Told::default());
+        assert_eq!(story.tell(&sessions(&[of("b", 0.5)]), now, 0), Told::default());
+        let told = story.tell(&event("a", "ended", Some("ended")), now, 0);
+        assert_eq!((told.lines.len(), told.end), (1, Some(End::Ended)));
+    }
+
+    #[test]
+    fn a_session_is_followed_to_its_new_number_after_a_restart() {
+        let mut story = story(false, Some("a"));
+        let now = Instant::now();
+        story.connected("s", false, now, 0);
+        assert_eq!(story.tell(&sessions(&[]), now, MS), Told::default(), "it may have ended: its event will tell");
+        story.connected("s", true, now, 0);
+        assert_eq!(story.tell(&sessions(&[]), now, MS), Told::default(), "its image is being looked at");
+        let told = story.tell(&sessions(&[of("b", 0.5)]), now, MS);
+        assert_eq!(told.lines[0], "14:13:20  install.wim: session a goes on as b");
+        assert_eq!(told.lines.len(), 2, "and how it stands");
+        assert_eq!(story.tell(&event("b", "ended", Some("ended")), now, 0).end, Some(End::Ended));
+    }
+
+    #[test]
+    fn a_session_that_does_not_come_back_is_gone() {
+        for json in [false, true] {
+            let mut story = story(json, Some("a"));
+            let start = Instant::now();
+            story.connected("s", true, start, 0);
+            let at =
+                |story: &mut Story, seconds| story.tell(&sessions(&[]), start + Duration::from_secs(seconds), MS).end;
+            assert_eq!(at(&mut story, 59), None);
+            assert_eq!(at(&mut story, 60), Some(End::Gone("a".to_owned())));
+        }
+    }
+
+    #[test]
+    fn images_are_told_when_they_change() {
+        let mut story = story(false, None);
+        let mut told = |all: &[(&str, &str)]| story.tell(&images(all), Instant::now(), MS).lines;
+        assert_eq!(told(&[("a", "ready"), ("b", "hashing")]), Vec::<String>::new());
+        assert_eq!(
+            told(&[("b", "broken"), ("c", "settling")]),
+            [
+                "14:13:20  b: image is broken: it is empty",
+                "14:13:20  c: image is settling",
+                "14:13:20  a: image is gone"
+            ]
+        );
+    }
+
+    #[test]
+    fn as_json_all_is_passed_on_and_what_is_added_has_a_kind_too() {
+        let mut story = story(true, None);
+        let now = Instant::now();
+        let unknown = Message { event: "weather".to_owned(), data: r#"{"kind":"weather"}"#.to_owned() };
+        for message in [event("a", "client_ready", None), sessions(&[]), images(&[]), unknown] {
+            assert_eq!(story.tell(&message, now, MS).lines, [message.data]);
+        }
+        let missed = Message { event: "missed".to_owned(), data: "17".to_owned() };
+        assert_eq!(story.tell(&missed, now, MS).lines, [format!(r#"{{"kind":"missed","messages":17,"ms":{MS}}}"#)]);
+        assert_eq!(
+            story.connected("http://s", true, now, MS),
+            format!(r#"{{"again":true,"kind":"connected","ms":{MS},"server":"http://s"}}"#)
+        );
+        assert_eq!(
+            story.disconnected("it died", MS),
+            format!(r#"{{"error":"it died","kind":"disconnected","ms":{MS}}}"#)
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_no_line_for_people() {
+        let mut story = story(false, None);
+        for data in ["", "{}", "[1", r#"{"kind":"weather"}"#, r#"{"kind":"event"}"#] {
+            let message = Message { event: "event".to_owned(), data: data.to_owned() };
+            assert_eq!(story.tell(&message, Instant::now(), MS), Told::default(), "{data}");
+        }
+    }
+}

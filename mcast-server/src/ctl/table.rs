@@ -249,9 +249,8 @@ mod tests {
             &expect![[r#"
                 id        image                                     size  group              reason
                 68d0f2a1  install.wim                           4.00 GiB  239.194.1.2:63001
-                68d0f2a2  a-rather-long-name-of-an-image.img  900.00 MiB  239.194.1.3:63002  its disk is full, and what
-                                                                                             was to be written could not
-                                                                                             be written
+                68d0f2a2  a-rather-long-name-of-an-image.img  900.00 MiB  239.194.1.3:63002  its disk is full, and what was to
+                                                                                             be written could not be written
             "#]],
         );
         check(
@@ -259,15 +258,35 @@ mod tests {
             &expect![[r#"
                 id        image                size  group              reason
                 68d0f2a1  install.wim      4.00 GiB  239.194.1.2:63001
-                68d0f2a2  a-rather-long…  900.00 MiB  239.194.1.3:63002  its disk is full, and
+                68d0f2a2  a-rather-lon…  900.00 MiB  239.194.1.3:63002  its disk is full, and
+                                                                        what was to be written
+                                                                        could not be written
             "#]],
         );
     }
 
     #[test]
     fn the_least_important_columns_are_left_out_first() {
-        check(Some(60), &expect![[""]]);
-        check(Some(44), &expect![[""]]);
+        check(
+            Some(60),
+            &expect![[r#"
+            id        image               size  reason
+            68d0f2a1  install.wim     4.00 GiB
+            68d0f2a2  a-rather-lo…  900.00 MiB  its disk is full, and
+                                                what was to be written
+                                                could not be written
+        "#]],
+        );
+        check(
+            Some(44),
+            &expect![[r#"
+            id        image     reason
+            68d0f2a1  install…
+            68d0f2a2  a-rathe…  its disk is full, and
+                                what was to be written
+                                could not be written
+        "#]],
+        );
     }
 
     #[test]

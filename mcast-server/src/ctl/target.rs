@@ -140,8 +140,9 @@ impl Config {
         let wrong = |reason: String| CtlError::Config { path: path.display().to_string(), reason };
         match std::fs::read_to_string(path) {
             Ok(text) => toml::from_str(&text).map_err(|error| {
-                let line = error.span().map(|span| text[..span.start].lines().count().max(1));
-                let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+                let before = error.span().and_then(|span| text.get(..span.start));
+                let place = before.map(|before| format!("line {}: ", before.matches('\n').count() + 1));
+                let place = place.unwrap_or_default();
                 wrong(format!("{place}{}", error.message()))
             }),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {

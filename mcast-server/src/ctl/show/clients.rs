@@ -145,9 +145,33 @@ mod tests {
 
     #[test]
     fn the_slowest_come_first_then_who_failed_then_who_is_complete() {
-        expect![[""]].assert_eq(&text(&table(&clients(), &samples::paper(None))));
-        expect![[""]].assert_eq(&text(&table(&clients(), &samples::paper(Some(100)))));
-        expect![[""]].assert_eq(&text(&table(&clients(), &samples::paper(Some(79)))));
+        expect![[r#"
+            host                                     id                address          image        state      path          done        rate    loss  time  reason
+            pc-09                                    00000000000000d4  10.0.0.17:40001  install.wim  receiving  http         0.4 %  920 Mbit/s  4.20 %  31 s  heard no multicast within 5 s: is there a querier in its network?
+            pc-17                                    00000000000000a1  10.0.0.17:40001  install.wim  receiving  multicast   30.9 %  920 Mbit/s  4.20 %  31 s
+            a-rather-long-name.of-a-machine.example  00000000000000c3  10.0.0.17:40001  install.wim  given up   multicast    2.7 %           -       -  31 s  silent for 30 s
+            pc-01                                    00000000000000b2  10.0.0.17:40001  install.wim  complete   multicast  100.0 %           -       -  31 s
+        "#]].assert_eq(&text(&table(&clients(), &samples::paper(None))));
+        expect![[r#"
+            host           id                state      path          done        rate  reason
+            pc-09          00000000000000d4  receiving  http         0.4 %  920 Mbit/s  heard no multicast
+                                                                                        within 5 s: is there a
+                                                                                        querier in its network?
+            pc-17          00000000000000a1  receiving  multicast   30.9 %  920 Mbit/s
+            a-rather-lon…  00000000000000c3  given up   multicast    2.7 %           -  silent for 30 s
+            pc-01          00000000000000b2  complete   multicast  100.0 %           -
+        "#]]
+        .assert_eq(&text(&table(&clients(), &samples::paper(Some(100)))));
+        expect![[r#"
+            host             id                state         done  reason
+            pc-09            00000000000000d4  receiving    0.4 %  heard no multicast
+                                                                   within 5 s: is there a
+                                                                   querier in its network?
+            pc-17            00000000000000a1  receiving   30.9 %
+            a-rather-long-…  00000000000000c3  given up     2.7 %  silent for 30 s
+            pc-01            00000000000000b2  complete   100.0 %
+        "#]]
+        .assert_eq(&text(&table(&clients(), &samples::paper(Some(79)))));
         assert_eq!(table(&[], &samples::paper(None)), ["no clients"]);
     }
 
@@ -163,7 +187,12 @@ mod tests {
             waiting("00000000000000e5", "pc-17", &samples::site().servers[1].id),
             waiting("00000000000000e6", "pc-18", "gone"),
         ];
-        expect![[""]].assert_eq(&text(&queue(&all, &samples::site().servers, &samples::paper(Some(79)))));
+        expect![[r#"
+            place  host   id                image        server
+                1  pc-17  00000000000000e5  install.wim  dp2
+                2  pc-18  00000000000000e6  install.wim  gone
+        "#]]
+        .assert_eq(&text(&queue(&all, &samples::site().servers, &samples::paper(Some(79)))));
         assert_eq!(queue(&[], &[], &samples::paper(None)), ["nobody waits"]);
     }
 
@@ -196,8 +225,22 @@ mod tests {
             ..complete.clone()
         };
         let all = [runs, evicted, complete];
-        expect![[""]].assert_eq(&text(&history(&all, &samples::paper(Some(100)))));
-        expect![[""]].assert_eq(&text(&history(&all, &samples::paper(Some(79)))));
+        expect![[r#"
+            joined               host   image        state            time  server  reason
+            2026-09-21 14:13:20  pc-03  install.wim  receiving           -  dp1
+            2026-09-21 14:13:20  pc-02  install.wim  evicted    7 min 06 s  dp1     has not got further for 10
+                                                                                    min 00 s
+            2026-09-21 14:13:20  pc-01  install.wim  complete   7 min 06 s  dp1
+        "#]]
+        .assert_eq(&text(&history(&all, &samples::paper(Some(100)))));
+        expect![[r#"
+            joined               host   image        state      reason
+            2026-09-21 14:13:20  pc-03  install.wim  receiving
+            2026-09-21 14:13:20  pc-02  install.wim  evicted    has not got further for 10
+                                                                min 00 s
+            2026-09-21 14:13:20  pc-01  install.wim  complete
+        "#]]
+        .assert_eq(&text(&history(&all, &samples::paper(Some(79)))));
         assert_eq!(history(&[], &samples::paper(None)), ["nothing was delivered yet"]);
     }
 }

@@ -95,13 +95,39 @@ mod tests {
 
     #[test]
     fn the_table_shows_what_fits() {
-        expect![[""]].assert_eq(&text(&table(&images(), &samples::paper(None))));
-        expect![[""]].assert_eq(&text(&table(&images(), &samples::paper(Some(79)))));
+        expect![[r#"
+            image        version  state               size  multicast  priority  start                               session            problem
+            install.wim  2026-09  ready           4.00 GiB  allowed           5  with the first client               68d0f2a1-0a1b2c3d
+            lab.img               hashing 45.6 %         -  allowed           5  30 clients, or 10m after the first
+            old.wim               broken                 -  allowed           5  30 clients, or 10m after the first                     cannot open "/srv/images/old.wim": permission denied
+        "#]].assert_eq(&text(&table(&images(), &samples::paper(None))));
+        expect![[r#"
+            image        state               size  problem
+            install.wim  ready           4.00 GiB
+            lab.img      hashing 45.6 %         -
+            old.wim      broken                 -  cannot open "/srv/images/old.wim":
+                                                   permission denied
+        "#]]
+        .assert_eq(&text(&table(&images(), &samples::paper(Some(79)))));
         assert_eq!(table(&[], &samples::paper(None)), ["no images"]);
     }
 
     #[test]
     fn the_sheet_shows_all() {
-        expect![[""]].assert_eq(&text(&sheet(&samples::image(), &samples::paper(Some(79)))));
+        expect![[r#"
+            image      install.wim
+            version    2026-09
+            state      ready
+            size       4294967296 bytes (4.00 GiB)
+            files      /srv/images/install.swm
+                       /srv/images/install2.swm
+            root hash  af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262
+            multicast  allowed
+            encrypted  no
+            priority   5
+            start      with the first client
+            session    68d0f2a1-0a1b2c3d
+        "#]]
+        .assert_eq(&text(&sheet(&samples::image(), &samples::paper(Some(79)))));
     }
 }

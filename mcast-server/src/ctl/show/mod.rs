@@ -13,7 +13,6 @@ use super::error::{CtlError, CtlExit};
 use super::find;
 use super::out::{Paper, print};
 use super::table::{Column, Table};
-use crate::text;
 use status::Glance;
 
 /// Site, servers, database, images and sessions at a glance.
@@ -124,18 +123,18 @@ pub(super) fn openapi(api: &Api, _: &Paper) -> Result<(), CtlError> {
 
 fn readiness_of(readiness: &Readiness) -> String {
     let word = if readiness.ready { "ready" } else { "not ready" };
-    format!("{word}: {}; {}", database(readiness), images_of(readiness))
+    format!("{word}: the site's database {}; images: {}", database(readiness), images_of(readiness))
 }
 
 fn database(readiness: &Readiness) -> &'static str {
-    if readiness.database { "the site's database answers" } else { "the site's database does not answer" }
+    if readiness.database { "answers" } else { "does not answer" }
 }
 
 fn images_of(readiness: &Readiness) -> String {
     let Readiness { images, images_ready, .. } = *readiness;
     match images {
-        0 => "no image".to_owned(),
-        images if images == images_ready => format!("{}, all ready", text::count(images, "image")),
-        images => format!("{}, {images_ready} ready", text::count(images, "image")),
+        0 => "none".to_owned(),
+        images if images == images_ready => format!("{images}, all ready"),
+        images => format!("{images}, {images_ready} ready"),
     }
 }

@@ -66,7 +66,7 @@ pub(in super::super) fn client() -> ClientView {
     }
 }
 
-pub(super) fn image() -> ImageView {
+pub(in super::super) fn image() -> ImageView {
     ImageView {
         name: "install.wim".to_owned(),
         version: Some("2026-09".to_owned()),

@@ -33,7 +33,7 @@ pub(super) fn table(sessions: &[SessionView], paper: &Paper) -> Vec<String> {
             if has_ended { NOTHING.to_owned() } else { text::rate(session.rate as f64) },
             if has_ended { NOTHING.to_owned() } else { session.active.to_string() },
             session.complete.to_string(),
-            if is_known(session) { session.failed.to_string() } else { NOTHING.to_owned() },
+            failed(session),
             session.server.clone(),
             session.group.clone(),
             moment(session.opened_ms, &paper.zone),
@@ -101,6 +101,15 @@ fn is_known(session: &SessionView) -> bool {
     session.blocks > 0
 }
 
+/// Of one that ended the record has those that lack the image with the rest.
+fn failed(session: &SessionView) -> String {
+    match (session.ended_ms, is_known(session)) {
+        (Some(_), _) => (session.active + session.failed).to_string(),
+        (None, true) => session.failed.to_string(),
+        (None, false) => NOTHING.to_owned(),
+    }
+}
+
 fn progress(session: &SessionView) -> String {
     match is_known(session) {
         true => share(session.progress),
@@ -150,6 +159,7 @@ mod tests {
             progress: 0.0,
             failed: 0,
             remaining_seconds: 0.0,
+            slowest: None,
             ..samples::session()
         };
         let ended = SessionView {
@@ -164,15 +174,92 @@ mod tests {
 
     #[test]
     fn the_table_shows_what_fits() {
-        expect![[""]].assert_eq(&text(&table(&sessions(), &samples::paper(None))));
-        expect![[""]].assert_eq(&text(&table(&sessions(), &samples::paper(Some(79)))));
+        expect![[r#"
+            id                 image                               state                                                                       done  left        rate  receiving  complete  failed  server  group              opened
+            68d0f2a1-0a1b2c3d  install.wim                         running                                                                   49.9 %  42 s  930 Mbit/s         31         1       2  dp1     239.194.1.2:63017  2026-09-21 14:13:20
+            68d0f2b7-9c0d1e2f  a-rather-long-name-of-an-image.img  waiting                                                                    0.0 %     -  930 Mbit/s         12         0       0  dp1     239.194.1.2:63017  2026-09-21 14:13:20
+            68d0f2a1-0a1b2c3d  install.wim                         running                                                                        -     -  930 Mbit/s         31         1       -  dp2     239.194.1.2:63017  2026-09-21 14:13:20
+            68d0f2a1-0a1b2c3d  install.wim                         ended: failed: cannot read "/srv/images/install.wim": input/output error       -     -           -          -         1      31  dp1     239.194.1.2:63017  2026-09-21 14:13:20
+        "#]].assert_eq(&text(&table(&sessions(), &samples::paper(None))));
+        expect![[r#"
+            id                 image            state                       done  receiving
+            68d0f2a1-0a1b2c3d  install.wim      running                   49.9 %         31
+            68d0f2b7-9c0d1e2f  a-rather-long-…  waiting                    0.0 %         12
+            68d0f2a1-0a1b2c3d  install.wim      running                        -         31
+            68d0f2a1-0a1b2c3d  install.wim      ended: failed: cannot          -          -
+                                                read
+                                                "/srv/images/install.wi…
+                                                input/output error
+        "#]]
+        .assert_eq(&text(&table(&sessions(), &samples::paper(Some(79)))));
         assert_eq!(table(&[], &samples::paper(None)), ["no sessions"]);
     }
 
     #[test]
     fn the_sheet_shows_all() {
         let sheets = sessions().into_iter().map(|session| text(&sheet(&session, &samples::paper(Some(60)))));
-        expect![[""]].assert_eq(&sheets.collect::<Vec<_>>().join("\n"));
+        expect![[r#"
+            session      68d0f2a1-0a1b2c3d
+            image        install.wim
+            version      2026-09
+            state        running
+            done         49.9 %
+            left         42 s
+            clients      31 receiving, 1 complete, 2 failed
+            slowest      pc-17 at 31.0 %: loses 4.2 % on the way, the
+                         median 0.1 %
+            median loss  0.12 %
+            rate         930 Mbit/s
+            sent         2200000000 bytes (2.05 GiB), headers counted
+            size         4294967296 bytes (4.00 GiB)
+            blocks       2926
+            group        239.194.1.2:63017
+            server       dp1
+            opened       2026-09-21 14:13:20
+
+            session      68d0f2b7-9c0d1e2f
+            image        a-rather-long-name-of-an-image.img
+            version      2026-09
+            state        waiting
+            starts with  30 clients
+            done         0.0 %
+            clients      12 receiving
+            median loss  0.12 %
+            rate         930 Mbit/s
+            sent         2200000000 bytes (2.05 GiB), headers counted
+            size         4294967296 bytes (4.00 GiB)
+            blocks       2926
+            group        239.194.1.2:63017
+            server       dp1
+            opened       2026-09-21 14:13:20
+
+            session  68d0f2a1-0a1b2c3d
+            image    install.wim
+            version  2026-09
+            state    running
+            clients  31 receiving, 1 complete
+            rate     930 Mbit/s
+            sent     2200000000 bytes (2.05 GiB), headers counted
+            size     4294967296 bytes (4.00 GiB)
+            group    239.194.1.2:63017
+            server   dp2
+            opened   2026-09-21 14:13:20
+
+            session  68d0f2a1-0a1b2c3d
+            image    install.wim
+            version  2026-09
+            state    ended: failed: cannot read
+                     "/srv/images/install.wim": input/output error
+            clients  31 receiving, 1 complete
+            rate     930 Mbit/s
+            sent     2200000000 bytes (2.05 GiB), headers counted
+            size     4294967296 bytes (4.00 GiB)
+            group    239.194.1.2:63017
+            server   dp1
+            opened   2026-09-21 14:13:20
+            ended    2026-09-21 14:23:20
+        "#]]
+        .assert_eq(&sheets.collect::<Vec<_>>().join("\n"));
     }
 
     #[test]
@@ -181,6 +268,13 @@ mod tests {
         let idle = SessionView { state: "idle".to_owned(), active: 0, ..samples::session() };
         lines.push(standing(&idle));
         lines.push(standing(&SessionView { state: "paused".to_owned(), ..samples::session() }));
-        expect![[""]].assert_eq(&text(&lines));
+        expect![[r#"
+            running: 49.9 %, 42 s left, 31 receiving, 1 complete, 2 failed
+            waiting: 12 of 30 clients there
+            running: -, 31 receiving, 1 complete
+            idle, open for late comers: 1 complete, 2 failed
+            paused: 49.9 %, 31 receiving, 1 complete, 2 failed
+        "#]]
+        .assert_eq(&text(&lines));
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn lines(glance: &Glance, paper: &Paper) -> Vec<String> {
     ];
     rows.extend(site.fingerprint.clone().map(|fingerprint| ("fingerprint", fingerprint)));
     rows.push(("your role", site.role.clone()));
-    rows.push(("database", database(ready).trim_start_matches("the site's database ").to_owned()));
+    rows.push(("database", database(ready).to_owned()));
     rows.push(("images", images_of(ready)));
     rows.push(("sessions", by_state(sessions)));
     rows.push(("clients", format!("{} receiving, {} complete", sum(|s| s.active), sum(|s| s.complete))));
@@ -92,9 +92,42 @@ mod tests {
             sessions: vec![samples::session()],
             waiting: 2,
         };
-        expect![[""]].assert_eq(&text(&lines(&glance, &samples::paper(Some(79)))));
+        expect![[r#"
+            site         Lab 3 (5c1f2e3d4b5a6978)
+            server       dp1, version 0.1.0, up for 2 h 05 min
+            fingerprint  WERC-8GMR-ZGE1-96QV-YK49-JVXS-461Z
+            your role    operator
+            database     answers
+            images       4, 3 ready
+            sessions     1 running
+            clients      31 receiving, 1 complete
+            queue        2 waiting
+
+            server  state      clients ask     HTTP                    version
+            dp1     alive      10.0.0.5:62999  https://10.0.0.5:62999  0.1.0
+            dp2     not heard  10.0.0.5:62999  https://10.0.0.5:62999  0.1.0
+
+            id                 image        state      done  left  receiving  complete
+            68d0f2a1-0a1b2c3d  install.wim  running  49.9 %  42 s         31         1
+        "#]]
+        .assert_eq(&text(&lines(&glance, &samples::paper(Some(79)))));
         let ready = Readiness { ready: false, database: false, images_ready: 0, images: 0 };
         let quiet = Glance { ready, sessions: Vec::new(), waiting: 0, ..glance };
-        expect![[""]].assert_eq(&text(&lines(&quiet, &samples::paper(Some(60)))));
+        expect![[r#"
+            site         Lab 3 (5c1f2e3d4b5a6978)
+            server       dp1, version 0.1.0, up for 2 h 05 min
+            fingerprint  WERC-8GMR-ZGE1-96QV-YK49-JVXS-461Z
+            your role    operator
+            database     does not answer
+            images       none
+            sessions     none
+            clients      0 receiving, 0 complete
+            queue        nobody waits
+
+            server  state      clients ask     HTTP
+            dp1     alive      10.0.0.5:62999  https://10.0.0.5:62999
+            dp2     not heard  10.0.0.5:62999  https://10.0.0.5:62999
+        "#]]
+        .assert_eq(&text(&lines(&quiet, &samples::paper(Some(60)))));
     }
 }

@@ -1,6 +1,7 @@
 //! What the API answers, as far as it is shown. What a newer server adds is no error.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 pub(super) use crate::serve::views::{ClientView, ImageView, SessionView};
 
@@ -98,6 +99,8 @@ pub(super) enum News {
         image: String,
         text: Option<String>,
         event: String,
+        /// Of the end, among others.
+        cause: Option<Value>,
     },
     Sessions {
         sessions: Vec<SessionView>,

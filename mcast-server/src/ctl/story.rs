@@ -92,11 +92,13 @@ impl Story {
             return Told { lines: vec![line], end: None };
         }
         match serde_json::from_str(&message.data) {
-            Ok(News::Event { ms, session, image, text, event }) => {
+            Ok(News::Event { ms, session, image, text, event, cause }) => {
                 if self.only.as_ref().is_some_and(|only| only.id != session) {
                     return Told::default();
                 }
-                let end = (self.only.is_some() && event == "ended").then_some(End::Ended);
+                // The next start of the server goes on with what is suspended.
+                let is_over = event == "ended" && cause.is_none_or(|cause| cause != "suspended");
+                let end = (self.only.is_some() && is_over).then_some(End::Ended);
                 if event == "ended" {
                     self.told.remove(&session);
                 }
@@ -259,6 +261,10 @@ mod tests {
         let now = Instant::now();
         story.connected("s", false, now, 0);
         assert_eq!(story.tell(&sessions(&[]), now, MS), Told::default(), "it may have ended: its event will tell");
+        let mut suspended: serde_json::Value = serde_json::from_str(&event("a", "ended", None).data).unwrap();
+        suspended["cause"] = "suspended".into();
+        let suspended = Message { event: "event".to_owned(), data: suspended.to_string() };
+        assert_eq!(story.tell(&suspended, now, 0).end, None);
         story.connected("s", true, now, 0);
         assert_eq!(story.tell(&sessions(&[]), now, MS), Told::default(), "its image is being looked at");
         let told = story.tell(&sessions(&[of("b", 0.5)]), now, MS);

@@ -14,7 +14,7 @@ use expect_test::expect;
 use multicast_core::engine::ClientError;
 use serde_json::Value;
 
-use point::{OPERATOR, Options, Point, Said, Watch, ctl, free_tcp, impostor, write_secret};
+use point::{OPERATOR, Options, Point, Said, Watch, ctl, eventually, free_tcp, impostor, write_secret};
 
 const MIB: usize = 1 << 20;
 
@@ -71,7 +71,20 @@ fn a_site_is_seen_at_a_glance() {
         .replace(&format!("up for {up}"), "up for TIME");
     // Other addresses of other lengths: what lies between columns varies.
     let text = text.lines().map(|line| line.split("  ").filter(|part| !part.is_empty()).collect::<Vec<_>>().join("|"));
-    expect![[""]].assert_eq(&text.map(|line| line.replace("| ", "|") + "\n").collect::<String>());
+    expect![[r#"
+        site|Lab 3 (SITE)
+        server|localhost, version 0.1.0, up for TIME
+        your role|operator
+        database|answers
+        images|1, all ready
+        sessions|none
+        clients|0 receiving, 0 complete
+        queue|nobody waits
+
+        server|state|clients ask|HTTP|version|id
+        localhost|alive|CONTROL|HTTP-SIDE|0.1.0|SERVER
+    "#]]
+    .assert_eq(&text.map(|line| line.replace("| ", "|") + "\n").collect::<String>());
 }
 
 #[test]
@@ -85,7 +98,7 @@ fn a_session_is_started_paused_resumed_and_watched_to_its_end() {
     watch.state("waiting");
 
     let sessions = point.ctl(&["sessions"]).fine();
-    assert!(sessions.contains(&format!("\n{id}  image.bin  waiting   0.0 %")), "{sessions}");
+    assert!(sessions.contains(&format!("\n{id}  image.bin  waiting  0.0 %")), "{sessions}");
     let one = point.ctl(&["session", &id[..6], "--json"]).json();
     assert_eq!((&one["id"], &one["active"]), (&id.into(), &1.into()));
     let sheet = point.ctl(&["session", "image.bin"]).fine();
@@ -113,12 +126,16 @@ fn a_session_is_started_paused_resumed_and_watched_to_its_end() {
     watch.state("idle");
     assert_eq!(point.ctl(&["cancel", id]).fine(), format!("session {id} of image.bin is cancelled\n"));
     watch.json(|line| line["event"] == "ended");
+    watch.json(|line| line["kind"] == "sessions" && line["sessions"].as_array().is_some_and(Vec::is_empty));
     assert_eq!(told.code(), Some(0), "it ends with its session");
     point.ctl(&["session", id]).check_error(3, &[id, "--ended 20"]);
-    let history = point.ctl(&["history", "--image", "image.bin", "--json"]).json();
-    assert_eq!((&history[0]["state"], &history[0]["host"]), (&"complete".into(), &"pc-1".into()));
+    let history = || point.ctl(&["history", "--image", "image.bin", "--json"]).json();
+    let history = eventually(history, |history| history[0]["state"] == "complete");
+    assert_eq!((&history[0]["session"], &history[0]["host"]), (&id.into(), &"pc-1".into()));
     let history = point.ctl(&["history"]).fine();
     assert!(history.contains("  pc-1  image.bin  complete  "), "{history}");
+    let ended = || point.ctl(&["sessions", "--ended", "1"]).fine();
+    eventually(ended, |ended| ended.contains(&format!("\n{id}  image.bin  ended: cancelled by ops  ")));
 }
 
 #[test]
@@ -210,8 +227,7 @@ fn https_is_trusted_by_its_fingerprint_or_by_the_systems_authorities_alone() {
     without.check_error(1, &["cannot be trusted", &help]);
 
     // Somebody has the system trust the site's certificate, which is for the name of its server.
-    let certificate = fs::read_dir(point.room.path("state")).unwrap().map(|entry| entry.unwrap().path());
-    let certificate = certificate.into_iter().find(|path| path.extension().is_some_and(|kind| kind == "crt")).unwrap();
+    let certificate = point.room.path("state/identity/site.crt");
     let by_name = format!("https://localhost:{}", point.http.port());
     let vouched = |server: &str| {
         let mut command = point.bare(&["images", "--server", server]);
@@ -246,8 +262,8 @@ fn who_does_not_answer_or_answers_otherwise_is_named_with_what_to_do() {
     ask(&format!("http://{}", impostor(Some(away))), &["status"]).check_error(1, &["status 302", "not as the API"]);
     let none = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
     ask(&format!("http://{}", impostor(Some(none))), &["status"]).check_error(1, &["status 404"]);
-    let unwell = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 63\r\nconnection: close\r\n\r\n\
-                  {\"ready\":false,\"database\":false,\"images_ready\":1,\"images\":2     }";
+    let unwell = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n\
+                  {\"ready\":false,\"database\":false,\"images_ready\":1,\"images\":2}";
     let said = ask(&format!("http://{}", impostor(Some(unwell))), &["ready"]);
     assert_eq!((said.code, said.stderr.as_str()), (6, ""));
     assert_eq!(said.stdout, "not ready: the site's database does not answer; images: 2, 1 ready\n");

@@ -15,27 +15,27 @@ use serde_json::Value;
 
 use crate::support::{LIMIT, Room, server};
 
-pub const OPERATOR: &str = "operator-0123456789abcdef";
-pub const VIEWER: &str = "viewer-0123456789abcdef";
+pub(crate) const OPERATOR: &str = "operator-0123456789abcdef";
+pub(crate) const VIEWER: &str = "viewer-0123456789abcdef";
 
 /// A running server with an image, `image.bin`.
-pub struct Point {
-    pub room: Room,
-    pub control: SocketAddr,
-    pub http: SocketAddr,
+pub(crate) struct Point {
+    pub(crate) room: Room,
+    pub(crate) control: SocketAddr,
+    pub(crate) http: SocketAddr,
     tls: bool,
     running: Option<Running>,
     /// What `--trust` takes, if it speaks TLS.
-    pub fingerprint: String,
+    pub(crate) fingerprint: String,
 }
 
 /// Of the configuration.
 #[derive(Clone, Copy)]
-pub struct Options {
-    pub bytes: usize,
-    pub rate: &'static str,
-    pub tls: bool,
-    pub tokens: bool,
+pub(crate) struct Options {
+    pub(crate) bytes: usize,
+    pub(crate) rate: &'static str,
+    pub(crate) tls: bool,
+    pub(crate) tokens: bool,
 }
 
 impl Default for Options {
@@ -45,7 +45,7 @@ impl Default for Options {
 }
 
 impl Point {
-    pub fn start(options: Options) -> Self {
+    pub(crate) fn start(options: Options) -> Self {
         let room = Room::new(options.bytes);
         fs::create_dir(room.path("images")).unwrap();
         fs::copy(&room.image, room.path("images/image.bin")).unwrap();
@@ -62,30 +62,30 @@ impl Point {
         panic!("the server does not start");
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("{}://{}", if self.tls { "https" } else { "http" }, self.http)
     }
 
     /// Ends it in good order; [`Point::start_again`] goes on.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let mut running = self.running.take().unwrap();
         kill(Pid::from_raw(running.child.id().cast_signed()), Signal::SIGTERM).unwrap();
         assert!(running.child.wait().unwrap().success());
     }
 
-    pub fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         self.running = Some(Running::start(&self.room).expect("its ports are free again").0);
     }
 
     /// `ctl` without a token, and without what the environment of this test says.
-    pub fn bare(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn bare(&self, arguments: &[&str]) -> Command {
         let mut command = ctl(self.room.folder.path());
         command.args(["--server", &self.url(), "--timeout", "20s"]).args(arguments);
         command
     }
 
     /// `ctl` of an operator, over TLS with the right fingerprint.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.bare(arguments);
         command.env("MCAST_CTL_TOKEN", OPERATOR);
         if self.tls {
@@ -94,18 +94,21 @@ impl Point {
         command
     }
 
-    pub fn ctl(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn ctl(&self, arguments: &[&str]) -> Said {
         Said::by(&mut self.command(arguments))
     }
 
     /// The same as an operator that only may look.
-    pub fn viewer(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn viewer(&self, arguments: &[&str]) -> Said {
         Said::by(self.bare(arguments).arg("--token-file").arg(self.room.path("viewer.token")))
     }
 
     /// What the API answers, without `ctl` between.
-    pub fn api(&self, path: &str) -> String {
-        let request = reqwest::blocking::Client::new().get(format!("{}/api/v1/{path}", self.url()));
+    pub(crate) fn api(&self, path: &str) -> String {
+        // It takes no provider of cryptography then.
+        let tls = identity::pinned_client_config("WERC-8GMR-ZGE1-96QV-YK49-JVXS-461Z".parse().unwrap());
+        let http = reqwest::blocking::Client::builder().no_proxy().tls_backend_preconfigured(tls).build().unwrap();
+        let request = http.get(format!("{}/api/v1/{path}", self.url()));
         request.bearer_auth(OPERATOR).send().unwrap().error_for_status().unwrap().text().unwrap()
     }
 }
@@ -140,15 +143,16 @@ impl Running {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = lines(child.stderr.take().unwrap());
         let mut running = Self { child };
-        let (mut fingerprint, mut seen) = (String::new(), Vec::new());
+        let (mut fingerprint, mut ready, mut serving, mut seen) = (String::new(), false, false, Vec::new());
         let end = Instant::now() + LIMIT;
         while let Ok(line) = log.recv_timeout(end.saturating_duration_since(Instant::now())) {
             if let Some((_, found)) = line.split_once("for --trust: ") {
                 fingerprint = found.to_owned();
             }
-            let ready = line.contains("image is ready");
+            ready |= line.contains("image is ready");
+            serving |= line.contains(" serving ");
             seen.push(line);
-            if ready {
+            if ready && serving {
                 // It goes on to log, to nobody.
                 std::thread::spawn(move || log.iter().for_each(drop));
                 return Some((running, fingerprint));
@@ -168,7 +172,7 @@ impl Drop for Running {
 }
 
 /// `mcast-server ctl` with an environment of its own; `home` is that of its user.
-pub fn ctl(home: &Path) -> Command {
+pub(crate) fn ctl(home: &Path) -> Command {
     let mut command = server();
     command.arg("ctl").env("HOME", home).env("TZ", "UTC").stdin(Stdio::null());
     for name in ["SERVER", "TOKEN", "TOKEN_FILE", "TRUST"] {
@@ -183,14 +187,14 @@ pub fn ctl(home: &Path) -> Command {
 }
 
 /// What `ctl` said.
-pub struct Said {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Said {
-    pub fn by(command: &mut Command) -> Self {
+    pub(crate) fn by(command: &mut Command) -> Self {
         let output = command.output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let code = output.status.code().unwrap();
@@ -198,18 +202,18 @@ impl Said {
     }
 
     /// It went well, and said this.
-    pub fn fine(self) -> String {
+    pub(crate) fn fine(self) -> String {
         assert_eq!((self.code, self.stderr.as_str()), (0, ""), "{}", self.stdout);
         self.stdout
     }
 
     /// The same as one document of JSON.
-    pub fn json(self) -> Value {
+    pub(crate) fn json(self) -> Value {
         serde_json::from_str(&self.fine()).unwrap()
     }
 
     /// It ended with this code and one error that has all these words.
-    pub fn check_error(&self, code: i32, words: &[&str]) {
+    pub(crate) fn check_error(&self, code: i32, words: &[&str]) {
         let Self { stderr, stdout, .. } = self;
         println!("{stderr}");
         assert_eq!((self.code, stdout.as_str()), (code, ""), "{stderr}");
@@ -223,22 +227,35 @@ impl Said {
     }
 }
 
+/// What `look` gives, as soon as it is `wanted`: the site's record follows what happens.
+pub(crate) fn eventually<T: std::fmt::Debug>(look: impl Fn() -> T, wanted: impl Fn(&T) -> bool) -> T {
+    let end = Instant::now() + LIMIT;
+    loop {
+        let seen = look();
+        if wanted(&seen) {
+            return seen;
+        }
+        assert!(Instant::now() < end, "it stays at {seen:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// `ctl watch`, line by line; killed when dropped.
-pub struct Watch {
+pub(crate) struct Watch {
     child: Child,
     lines: Receiver<String>,
     seen: Vec<String>,
 }
 
 impl Watch {
-    pub fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let lines = lines(child.stdout.take().unwrap());
         Self { child, lines, seen: Vec::new() }
     }
 
     /// Waits for a line that is wanted.
-    pub fn line(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn line(&mut self, wanted: impl Fn(&str) -> bool) -> String {
         let end = Instant::now() + LIMIT;
         loop {
             match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
@@ -254,18 +271,18 @@ impl Watch {
     }
 
     /// Waits for a line of JSON that is wanted.
-    pub fn json(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn json(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         let parse = |line: &str| serde_json::from_str::<Value>(line).unwrap();
         parse(&self.line(|line| wanted(&parse(line))))
     }
 
     /// Waits until the only session is seen in this state, as later requests then see it, too.
-    pub fn state(&mut self, state: &str) {
+    pub(crate) fn state(&mut self, state: &str) {
         self.json(|line| line["kind"] == "sessions" && line["sessions"][0]["state"] == state);
     }
 
     /// Waits for its end.
-    pub fn code(mut self) -> Option<i32> {
+    pub(crate) fn code(mut self) -> Option<i32> {
         while self.lines.recv_timeout(LIMIT).is_ok() {}
         self.child.wait().unwrap().code()
     }
@@ -279,7 +296,7 @@ impl Drop for Watch {
 }
 
 /// A server that is none of ours: answers each request with `answer`, or never if there is none.
-pub fn impostor(answer: Option<&'static str>) -> SocketAddr {
+pub(crate) fn impostor(answer: Option<&'static str>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -298,13 +315,13 @@ pub fn impostor(answer: Option<&'static str>) -> SocketAddr {
     address
 }
 
-pub fn write_secret(path: &PathBuf, text: &str) {
+pub(crate) fn write_secret(path: &PathBuf, text: &str) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
 }
 
 /// An address at which nobody listens.
-pub fn free_tcp() -> SocketAddr {
+pub(crate) fn free_tcp() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 

@@ -10,6 +10,7 @@ use multicast_core::pace::{Profile, Rate};
 
 use crate::amounts::{self, LossGroup};
 use crate::config::ServeArguments;
+use crate::ctl::CtlArguments;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -33,7 +34,7 @@ impl Cli {
             Command::Send(arguments) => arguments.json,
             Command::Verify(arguments) => arguments.json,
             Command::Plan(arguments) => arguments.json,
-            Command::Serve(_) => false,
+            Command::Serve(_) | Command::Ctl(_) => false,
         }
     }
 }
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     Send(Box<SendArguments>),
     /// Serve a folder of images as a service: sessions on demand, an API, a web page
     Serve(Box<ServeArguments>),
+    /// See and steer a server that runs as a service, by its API
+    Ctl(Box<CtlArguments>),
     /// Check WIMs against the integrity tables that they hold
     Verify(VerifyArguments),
     /// Forecast time and traffic of a session by simulating it, beside unicast

@@ -3,6 +3,7 @@
 mod amounts;
 mod cli;
 mod config;
+mod ctl;
 mod exit;
 mod host;
 mod interrupt;
@@ -28,14 +29,16 @@ use crate::interrupt::Interrupt;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Command::Serve(arguments) = &cli.command {
-        return serve::run(arguments);
+    match &cli.command {
+        Command::Serve(arguments) => return serve::run(arguments),
+        Command::Ctl(arguments) => return ctl::run(arguments),
+        _ => {}
     }
     let ended = Interrupt::install().and_then(|interrupt| match &cli.command {
         Command::Send(arguments) => send::run(arguments, &interrupt),
         Command::Verify(arguments) => verify::run(arguments, &interrupt),
         Command::Plan(arguments) => plan::run(arguments, &interrupt),
-        Command::Serve(_) => Ok(Exit::Success),
+        Command::Serve(_) | Command::Ctl(_) => Ok(Exit::Success),
     });
     match ended {
         Ok(exit) => exit.into(),

@@ -11,6 +11,8 @@ use super::{schema, suggest};
 
 /// What every variable's name begins with.
 pub(super) const PREFIX: &str = "MCAST_";
+/// What those begin with that are for `mcast-server ctl`.
+const OF_CTL: &str = "MCAST_CTL_";
 
 /// The variable of the key at `path`: `MCAST_HTTP__LISTEN`.
 pub(super) fn variable(path: &str) -> String {
@@ -27,7 +29,8 @@ pub(super) fn from_variables(
     let paths = schema::paths();
     let base = Arc::new(around.folder.clone());
     for (name, value) in &around.variables {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+        let ours = |name: &&str| name.starts_with(PREFIX) && !name.starts_with(OF_CTL);
+        let Some(name) = name.to_str().filter(ours) else { continue };
         let Some(path) = paths.iter().find(|path| variable(path) == name) else {
             warnings.push(unknown_variable(name, &paths));
             continue;

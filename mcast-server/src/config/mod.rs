@@ -43,7 +43,7 @@ pub(crate) use changes::{Change, Changes};
 pub(crate) use error::{ConfigError, Origin, Problem};
 pub(crate) use kind::{Reload, Shown};
 pub(crate) use schedule::{ClockTime, Schedule};
-pub(crate) use secret::{Secret, SecretFileError};
+pub(crate) use secret::{Secret, SecretFileError, read_file as read_secret_file};
 pub(crate) use settings::{
     Account, AddressSource, Cache, Clients, Content, Database, Encryption, HostPort, Http, Image, Log, LogFormat,
     Madcap, Multicast, MulticastUse, RateSettings, Role, Server, Session, Settings, Site, Slow, TlsUse, Token,

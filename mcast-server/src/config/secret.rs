@@ -91,7 +91,7 @@ impl SecretFileError {
 ///
 /// In `credentials`, the folder that systemd made for this service, a group's bits are the mask of an access
 /// list for the service's user: there only others are looked at.
-pub(super) fn read_file(path: &Path, credentials: Option<&Path>) -> Result<Secret, SecretFileError> {
+pub(crate) fn read_file(path: &Path, credentials: Option<&Path>) -> Result<Secret, SecretFileError> {
     let name = || path.display().to_string();
     let unreadable = |source| SecretFileError::Read { path: name(), source };
     let mut file = File::open(path).map_err(unreadable)?;

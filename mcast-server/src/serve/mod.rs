@@ -15,7 +15,7 @@ mod sessions;
 mod start;
 mod tasks;
 mod unicasts;
-mod views;
+pub(crate) mod views;
 
 use std::process::ExitCode;
 

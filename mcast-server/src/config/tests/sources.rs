@@ -137,6 +137,7 @@ fn a_variable_that_names_no_setting_is_warned_about() {
         ("MCAST_TOKEN__0__NAME", "x"),
         ("MCAST_COLOUR_OF_THE_SKY", "blue"),
         ("OTHER", "x"),
+        ("MCAST_CTL_TOKEN", "of another command"),
     ]);
     let (loaded, problems) = fill(LEAST, &ServeArguments::default(), &around);
     assert_eq!(problems, []);

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use manual::ManualArguments;
 use multicast_core::address::DEFAULT_PORTS;
 use multicast_core::engine::DEFAULT_CONTROL_PORT;
 use multicast_core::pace::{Profile, Rate};
 
 use crate::amounts::{self, LossGroup};
 use crate::config::ServeArguments;
+use crate::token::TokenArguments;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -33,7 +35,7 @@ impl Cli {
             Command::Send(arguments) => arguments.json,
             Command::Verify(arguments) => arguments.json,
             Command::Plan(arguments) => arguments.json,
-            Command::Serve(_) => false,
+            Command::Serve(_) | Command::Token(_) | Command::Manual(_) => false,
         }
     }
 }
@@ -48,6 +50,11 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Forecast time and traffic of a session by simulating it, beside unicast
     Plan(PlanArguments),
+    /// Make a token for the API of serve
+    Token(TokenArguments),
+    /// Write manual pages and completions
+    #[command(hide = true)]
+    Manual(ManualArguments),
 }
 
 const SEND_HELP: &str = "\

@@ -22,16 +22,13 @@ fn name(command: &Command) -> &str {
 }
 
 fn page(program: &Command, command: &Command) -> io::Result<Vec<u8>> {
-    let version = program.get_version().unwrap_or_default();
-    let man = Man::new(command.clone()).source(format!("{} {version}", program.get_name())).manual(MANUAL);
+    let man = Man::new(command.clone());
     let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let parts = epilogue::read(&help);
-    let mut page = Vec::new();
-    man.render_title(&mut page)?;
+    let mut page = title(program, command).into_bytes();
     man.render_name_section(&mut page)?;
     synopsis(command).to_writer(&mut page)?;
-    man.render_description_section(&mut page)?;
-    paragraphs(&parts).to_writer(&mut page)?;
+    description(command, &parts).to_writer(&mut page)?;
     if command.get_subcommands().next().is_some() {
         commands(program, command).to_writer(&mut page)?;
     }
@@ -41,7 +38,13 @@ fn page(program: &Command, command: &Command) -> io::Result<Vec<u8>> {
     Ok(once(&page))
 }
 
-/// With what the library puts before each piece, how an apostrophe is written, only at the top.
+/// Without a date: a page is as old as the program. The library would leave the empty word out.
+fn title(program: &Command, command: &Command) -> String {
+    let version = program.get_version().unwrap_or_default();
+    format!(".TH \"{}\" 1 \"\" \"{} {version}\" \"{MANUAL}\"\n", name(command), program.get_name())
+}
+
+/// With what the library puts before each piece, how an apostrophe is written, only once.
 fn once(page: &[u8]) -> Vec<u8> {
     let lines = page.split_inclusive(|byte| *byte == b'\n');
     let mut seen = 0;
@@ -70,14 +73,23 @@ fn synopsis(command: &Command) -> Roff {
     roff
 }
 
-/// The parts that say what the command does.
-fn paragraphs(parts: &[Part]) -> Roff {
+/// What the command does: its own long text, and the parts without a heading; or the line that sums it up.
+fn description(command: &Command, parts: &[Part]) -> Roff {
+    let long = command.get_long_about().map(ToString::to_string).unwrap_or_default();
+    let own = long.split("\n\n").map(|text| text.replace('\n', " "));
+    let further =
+        parts.iter().filter_map(|part| if let Part::Paragraph(text) = part { Some(text.clone()) } else { None });
+    let mut texts = own.chain(further).filter(|text| !text.is_empty()).collect::<Vec<_>>();
+    if texts.is_empty() {
+        texts.push(format!("{}.", command.get_about().map(ToString::to_string).unwrap_or_default()));
+    }
     let mut roff = Roff::new();
-    for part in parts {
-        if let Part::Paragraph(text) = part {
+    roff.control("SH", ["DESCRIPTION"]);
+    for (number, text) in texts.iter().enumerate() {
+        if number > 0 {
             roff.control("PP", []);
-            roff.text([roman(text)]);
         }
+        roff.text([roman(text)]);
     }
     roff
 }
@@ -102,8 +114,10 @@ fn sections(parts: &[Part]) -> Roff {
             Part::Paragraph(_) => {}
             Part::Examples(examples) => {
                 roff.control("SH", ["EXAMPLES"]);
-                for (command, words) in examples {
-                    roff.control("PP", []);
+                for (number, (command, words)) in examples.iter().enumerate() {
+                    if number > 0 {
+                        roff.control("PP", []);
+                    }
                     roff.control("nf", []);
                     for line in command {
                         roff.text([bold(line)]);

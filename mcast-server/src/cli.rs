@@ -344,11 +344,15 @@ mod tests {
     #[test]
     fn every_exit_code_is_in_the_help() {
         use crate::exit::Exit;
+        use crate::token::TOKEN_HELP;
         for exit in [Exit::Success, Exit::Error, Exit::Usage, Exit::Incomplete, Exit::Cancelled] {
             assert!(SEND_HELP.contains(&format!("\n  {:<3}  ", exit.code())), "{exit:?}");
         }
         for exit in [Exit::Success, Exit::Error, Exit::Usage, Exit::Cancelled] {
             assert!(PLAN_HELP.contains(&format!("\n  {:<3}  ", exit.code())), "{exit:?}");
+        }
+        for exit in [Exit::Success, Exit::Error, Exit::Usage] {
+            assert!(TOKEN_HELP.contains(&format!("\n  {:<3}  ", exit.code())), "{exit:?}");
         }
         for exit in [Exit::Success, Exit::Error, Exit::Usage, Exit::Incomplete, Exit::Unchecked, Exit::Cancelled] {
             assert!(VERIFY_HELP.contains(&format!("\n  {:<3}  ", exit.code())), "{exit:?}");

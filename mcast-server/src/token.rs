@@ -15,26 +15,27 @@ const PREFIX: &str = "mcast_";
 /// Bytes of randomness: nobody guesses 256 bits.
 const RANDOM: usize = 32;
 
-const TOKEN_HELP: &str = "\
+pub(crate) const TOKEN_HELP: &str = "\
 Prints a token of 256 random bits, or writes it into a new file that only its
-owner can read. The server knows it once it stands in its settings:
+owner can read, and prints the lines by which server.toml names that file. They
+say whose the token is, which the log then tells, and its role: operator may do
+everything, viewer see everything, metrics read the metrics.
 
 Examples:
   mcast-server token --file /etc/mcast/ops-token --owner mcast
-      As root, for a service that runs as the user mcast. Behind it stand the
-      lines for /etc/mcast/server.toml, which say whose it is, and its role:
-      operator may do everything, viewer see everything, metrics read metrics.
+      As root, for a service that runs as the user mcast.
   systemctl reload mcast-server
-      The server takes the new line up without a restart.
-  curl -H \"Authorization: Bearer $(cat ops-token)\" http://127.0.0.1:62999/api/v1/sessions
-      How it is used; the web page asks for it.
+      With the new lines in /etc/mcast/server.toml: no restart is needed.
+  curl -H \"Authorization: Bearer $(cat ops-token)\" \\
+       http://127.0.0.1:62999/api/v1/sessions
+      How it is used.
   mcast-server token
-      Only print one, for a settings file that others cannot read (token = …).
+      Only print one, for token = … in settings that others cannot read.
 
 Exit codes:
-  0  it is printed, and written
-  1  the file exists or cannot be written, or the user is not known
-  2  the command line is wrong";
+  0    it is printed, or written
+  1    the file exists or cannot be written, or the user is not known
+  2    the command line is wrong";
 
 #[derive(Debug, Args)]
 #[command(after_help = TOKEN_HELP)]

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::binaries::Binaries;
 
-/// Where the packages' lists of files look for pages and completions.
-const MANUAL: &str = "target/manual";
+/// Where the packages' lists of files look for pages and completions: in this folder beside the programs.
+const MANUAL: &str = "manual";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -21,19 +21,17 @@ pub(crate) struct Arguments {
     /// Only write the pages and completions
     #[arg(long)]
     only_manual: bool,
-    /// Take the programs' pages from those of this folder; cargo-deb takes the programs of cargo's own
-    #[arg(long, value_name = "DIR")]
-    release_dir: Option<PathBuf>,
 }
 
 /// Makes a package of each program.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in no workspace")?;
-    let manual = root.join(MANUAL);
-    let binaries = Binaries::find_or_build(arguments.release_dir.as_deref())?;
+    let binaries = Binaries::find_or_build(None)?;
+    let manual = binaries.server.with_file_name(MANUAL);
     for program in [&binaries.server, &binaries.client] {
         finish(Command::new(program).arg("manual").arg("--output").arg(&manual).stdout(Stdio::null()))?;
     }
+    compress(&manual.join("man1"))?;
     println!("written: {}", manual.display());
     if arguments.only_manual {
         return Ok(());
@@ -50,6 +48,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         finish(&mut deb).context("without cargo-deb: cargo install cargo-deb --locked")?;
     }
     Ok(())
+}
+
+/// As Debian wants pages, and without a date in them, so that the same program gives the same package.
+fn compress(pages: &Path) -> Result<()> {
+    let folder = std::fs::read_dir(pages).with_context(|| format!("cannot read folder {}", pages.display()))?;
+    let all = folder.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    let plain = all.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "1"));
+    finish(Command::new("gzip").args(["-9", "-n", "-f"]).args(plain))
 }
 
 fn finish(command: &mut Command) -> Result<()> {

@@ -1,11 +1,13 @@
 //! Where the log goes: text, JSON, or the journal.
 
+mod journal;
+
 use std::io::{self, IsTerminal};
 use std::os::linux::fs::MetadataExt;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use tracing::{Subscriber, warn};
-use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -13,12 +15,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
+use self::journal::Journal;
 use crate::config::{Log, LogFormat};
-
-/// Under which name the journal has what this program logs.
-const IDENTIFIER: &str = "mcast-server";
-/// What the journal puts before the names of fields: `MCAST_IMAGE`.
-const FIELD_PREFIX: &str = "MCAST";
 
 /// What is logged, which a reload may change.
 static LEVEL: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
@@ -27,14 +25,8 @@ static LEVEL: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 pub(super) fn install(settings: &Log) {
     let (level, handle) = reload::Layer::new(settings.level.clone());
     let _ = LEVEL.set(handle);
-    let (layer, missing) = match form(settings.format, stderr_is_journal()) {
-        Form::Journal => match journal() {
-            Ok(journal) => (journal, None),
-            Err(error) => (text(io::stderr, is_coloured()), Some(error)),
-        },
-        Form::Json => (json(io::stderr), None),
-        Form::Text => (text(io::stderr, is_coloured()), None),
-    };
+    let form = form(settings.format, stderr_is_journal());
+    let (layer, missing) = layer(form, Path::new(journal::SOCKET), io::stderr, is_coloured());
     tracing_subscriber::registry().with(layer.with_filter(level)).init();
     if let Some(error) = missing {
         warn!("the journal cannot be reached, this goes to the standard error: {error}");
@@ -89,16 +81,20 @@ fn is_coloured() -> bool {
 
 type Boxed<S> = Box<dyn Layer<S> + Send + Sync>;
 
-/// Fails where no journal is.
-fn journal<S: Subscriber + for<'span> LookupSpan<'span>>() -> io::Result<Boxed<S>> {
-    // Otherwise what is usual would be marked as notable.
-    let priorities =
-        PriorityMappings { info: Priority::Informational, debug: Priority::Debug, ..PriorityMappings::new() };
-    let layer = tracing_journald::layer()?
-        .with_syslog_identifier(IDENTIFIER.to_owned())
-        .with_field_prefix(Some(FIELD_PREFIX.to_owned()))
-        .with_priority_mappings(priorities);
-    Ok(Box::new(layer))
+/// What writes in this form, and why it is text where a journal was wanted.
+fn layer<S, W>(form: Form, journal: &Path, writer: W, coloured: bool) -> (Boxed<S>, Option<io::Error>)
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    match form {
+        Form::Text => (text(writer, coloured), None),
+        Form::Json => (json(writer), None),
+        Form::Journal => match Journal::open(journal) {
+            Ok(journal) => (Box::new(journal), None),
+            Err(error) => (text(writer, coloured), Some(error)),
+        },
+    }
 }
 
 /// One object a line: `timestamp`, `level`, `target`, and `fields` with the `message` among them.
@@ -174,6 +170,20 @@ mod tests {
             tracing::subscriber::with_default(Registry::default().with(layer), || info!(image = "a.wim", "ready"));
             assert_eq!(page.text().contains('\u{1b}'), coloured, "{:?}", page.text());
         }
+    }
+
+    #[test]
+    fn where_there_is_no_journal_it_is_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let (page, path) = (Page::default(), folder.path().join("journal"));
+        let writer = page.clone();
+        let (layer, missing) = layer(Form::Journal, &path, move || writer.clone(), false);
+        assert_eq!(missing.unwrap().kind(), io::ErrorKind::NotFound);
+        tracing::subscriber::with_default(Registry::default().with(layer), || info!(image = "a.wim", "ready"));
+        assert!(page.text().trim_end().ends_with("INFO ready image=\"a.wim\""), "{:?}", page.text());
+        let _listener = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        let (_journal, missing) = super::layer::<Registry, _>(Form::Journal, &path, io::stderr, false);
+        assert!(missing.is_none());
     }
 
     #[test]

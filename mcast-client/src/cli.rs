@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use identity::{Trust, TrustError};
+use manual::ManualArguments;
 use multicast_core::store::DEFAULT_SPOOL_BLOCKS;
 
 use crate::fallback::Fallback;
@@ -26,6 +27,9 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Receive an image into a file, a folder, a block device or the standard output
     Receive(Box<ReceiveArguments>),
+    /// Write manual pages and completions
+    #[command(hide = true)]
+    Manual(ManualArguments),
 }
 
 const RECEIVE_HELP: &str = "\

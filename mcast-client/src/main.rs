@@ -5,6 +5,7 @@ mod exit;
 mod fallback;
 mod http;
 mod interrupt;
+mod pages;
 mod platform;
 mod receive;
 mod server;
@@ -19,9 +20,16 @@ use crate::cli::{Cli, Command};
 use crate::interrupt::Interrupt;
 
 fn main() -> ExitCode {
-    let Cli { command: Command::Receive(arguments) } = Cli::parse();
-    match Interrupt::install().and_then(|interrupt| receive::run(&arguments, &interrupt)) {
-        Ok(exit) => exit.into(),
-        Err(failure) => failure.report(arguments.json.then(|| arguments.sink())),
+    match Cli::parse().command {
+        Command::Receive(arguments) => {
+            match Interrupt::install().and_then(|interrupt| receive::run(&arguments, &interrupt)) {
+                Ok(exit) => exit.into(),
+                Err(failure) => failure.report(arguments.json.then(|| arguments.sink())),
+            }
+        }
+        Command::Manual(arguments) => match pages::run(&arguments) {
+            Ok(exit) => exit.into(),
+            Err(failure) => failure.report(None),
+        },
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use manual::ManualArguments;
 use multicast_core::address::DEFAULT_PORTS;
 use multicast_core::engine::DEFAULT_CONTROL_PORT;
 use multicast_core::pace::{Profile, Rate};
@@ -11,6 +12,7 @@ use multicast_core::pace::{Profile, Rate};
 use crate::amounts::{self, LossGroup};
 use crate::config::ServeArguments;
 use crate::ctl::CtlArguments;
+use crate::token::TokenArguments;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -34,7 +36,7 @@ impl Cli {
             Command::Send(arguments) => arguments.json,
             Command::Verify(arguments) => arguments.json,
             Command::Plan(arguments) => arguments.json,
-            Command::Serve(_) | Command::Ctl(_) => false,
+            Command::Serve(_) | Command::Ctl(_) | Command::Token(_) | Command::Manual(_) => false,
         }
     }
 }
@@ -51,6 +53,11 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Forecast time and traffic of a session by simulating it, beside unicast
     Plan(PlanArguments),
+    /// Make a token for the API of serve
+    Token(TokenArguments),
+    /// Write manual pages and completions
+    #[command(hide = true)]
+    Manual(ManualArguments),
 }
 
 const SEND_HELP: &str = "\
@@ -340,11 +347,15 @@ mod tests {
     #[test]
     fn every_exit_code_is_in_the_help() {
         use crate::exit::Exit;
+        use crate::token::TOKEN_HELP;
         for exit in [Exit::Success, Exit::Error, Exit::Usage, Exit::Incomplete, Exit::Cancelled] {
             assert!(SEND_HELP.contains(&format!("\n  {:<3}  ", exit.code())), "{exit:?}");
         }
         for exit in [Exit::Success, Exit::Error, Exit::Usage, Exit::Cancelled] {
             assert!(PLAN_HELP.contains(&format!("\n  {:<3}  ", exit.code())), "{exit:?}");
+        }
+        for exit in [Exit::Success, Exit::Error, Exit::Usage] {
+            assert!(TOKEN_HELP.contains(&format!("\n  {:<3}  ", exit.code())), "{exit:?}");
         }
         for exit in [Exit::Success, Exit::Error, Exit::Usage, Exit::Incomplete, Exit::Unchecked, Exit::Cancelled] {
             assert!(VERIFY_HELP.contains(&format!("\n  {:<3}  ", exit.code())), "{exit:?}");

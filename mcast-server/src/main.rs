@@ -8,6 +8,7 @@ mod exit;
 mod host;
 mod interrupt;
 mod keyboard;
+mod pages;
 mod plan;
 mod platform;
 mod send;
@@ -16,6 +17,7 @@ mod site;
 mod summary;
 mod terms;
 mod text;
+mod token;
 mod verify;
 mod view;
 
@@ -38,6 +40,8 @@ fn main() -> ExitCode {
         Command::Send(arguments) => send::run(arguments, &interrupt),
         Command::Verify(arguments) => verify::run(arguments, &interrupt),
         Command::Plan(arguments) => plan::run(arguments, &interrupt),
+        Command::Token(arguments) => token::run(arguments),
+        Command::Manual(arguments) => pages::run(arguments),
         Command::Serve(_) | Command::Ctl(_) => Ok(Exit::Success),
     });
     match ended {

@@ -1,6 +1,6 @@
 //! What a developer runs beside `cargo test`: the demonstration on loopback (`cargo demo`), the lab
 //! of network namespaces (`cargo xtask lab`), and what is measured: beside other tools (`compare`),
-//! in instructions (`instructions`), as pictures (`plots`).
+//! in instructions (`instructions`), as pictures (`plots`); and the packages (`deb`).
 
 mod binaries;
 mod compare;
@@ -10,6 +10,7 @@ mod files;
 mod instructions;
 mod interrupt;
 mod lab;
+mod packages;
 mod plots;
 mod process;
 
@@ -36,6 +37,8 @@ enum Task {
     Instructions(instructions::Arguments),
     /// The pictures of docs/performance.md
     Plots(plots::Arguments),
+    /// The Debian packages (needs cargo-deb)
+    Deb(packages::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Task::Compare(arguments) => compare::run(&arguments),
         Task::Instructions(arguments) => instructions::run(&arguments),
         Task::Plots(arguments) => plots::run(&arguments).map(|()| true),
+        Task::Deb(arguments) => packages::run(&arguments).map(|()| true),
     });
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -31,11 +31,15 @@ Exit codes:
 
 Environment:
   MCAST_…                a setting, see above
-  STATE_DIRECTORY        the state folder, which systemd sets; otherwise
-                         /var/lib/mcast for root, and for others
-  XDG_STATE_HOME         the folder mcast in this one (by default
-                         ~/.local/state)
-  CREDENTIALS_DIRECTORY  secrets that systemd has put there";
+  STATE_DIRECTORY        the state folder, which systemd sets; without it
+                         /var/lib/mcast for root, XDG_STATE_HOME/mcast (by
+                         default ~/.local/state/mcast) for others
+  CREDENTIALS_DIRECTORY  secrets that systemd has put there
+  NO_COLOR               no colours on a terminal
+
+Files:
+  /etc/mcast/server.toml  the settings, where a package has them
+  /var/lib/mcast          the state folder of a service";
 
 #[derive(Debug, Clone, Default, Args)]
 #[command(after_help = SERVE_HELP)]

@@ -13,6 +13,7 @@ mod places;
 mod point;
 mod sessions;
 mod start;
+mod supervised;
 mod tasks;
 mod unicasts;
 pub(crate) mod views;

@@ -25,7 +25,7 @@ use super::http::listener::Listener;
 use super::http::{self, Shared};
 use super::places::{self, Leases, Pool, Source};
 use super::point::{Parts, Point};
-use super::{log, tasks};
+use super::{log, supervised, tasks};
 use crate::config::{AddressSource, Loaded, ServeArguments, Settings, Surroundings};
 use crate::exit::{Exit, Failure, chain};
 use crate::site::{Account, Backend, Recorder, ServerRow, Site};
@@ -83,6 +83,7 @@ pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<
     running.spawn(tasks::look(point.clone(), stopped.clone()));
     running.spawn(tasks::follow_content(point.clone(), stopped.clone()));
     running.spawn(tasks::obey(point.clone(), stopped.clone()));
+    running.spawn(supervised::run(point.clone()));
     let source = source_of_places(&point, &settings).await?;
     let keeping = tokio::spawn(keeper_of_places(&point, &settings).run(source, stopped.clone()));
     let answering = listen(&point, sockets, identity.as_ref(), &stopped);
@@ -160,7 +161,9 @@ fn reload(point: &Point, arguments: &ServeArguments) {
             }
             changes.apply.iter().for_each(|change| info!("applied: {change}"));
             changes.restart.iter().for_each(|change| warn!("needs a restart: {change}"));
-            point.apply(old.with_applicable(&new.settings));
+            let settings = old.with_applicable(&new.settings);
+            log::apply(&settings.log);
+            point.apply(settings);
         }
         Err(error) => error!("the settings stay as they were: {error}"),
     }

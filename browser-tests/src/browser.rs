@@ -92,13 +92,14 @@ impl Browser {
         Ok(browser)
     }
 
-    /// Makes the window's inside this large, in CSS pixels.
+    /// Makes the window's inside this large, in CSS pixels, scroll bars left out.
     ///
     /// # Errors
     /// If the browser has gone.
     pub async fn size(&self, width: u32, height: u32) -> Result<()> {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.driver.cdp().send_raw("Emulation.setDeviceMetricsOverride", size).await?;
+        self.driver.cdp().send_raw("Emulation.setScrollbarsHidden", json!({ "hidden": true })).await?;
         Ok(())
     }
 
@@ -156,6 +157,24 @@ impl Browser {
         let field = self.driver.find(By::Css(selector)).await?;
         field.clear().await?;
         Ok(field.send_keys(text).await?)
+    }
+
+    /// Types where the focus is.
+    ///
+    /// # Errors
+    /// If the browser has gone.
+    pub async fn type_keys(&self, text: &str) -> Result<()> {
+        Ok(self.driver.action_chain().send_keys(text).perform().await?)
+    }
+
+    /// Looks at the session of this number, once signed in.
+    ///
+    /// # Errors
+    /// If it is not shown.
+    pub async fn go_to_session(&self, id: &str) -> Result<()> {
+        self.value(&format!("location.hash = '#/session/{id}'")).await?;
+        self.until("return document.querySelectorAll('#session table.clients th[scope=row]').length > 0").await?;
+        Ok(())
     }
 
     /// Presses a key where the focus is.

@@ -18,8 +18,6 @@ const ANSWER_LIMIT = 20_000;
 export class Api {
   constructor(token) {
     this.token = token;
-    /** Milliseconds that the server's clock is ahead of this one, to a second. */
-    this.ahead = 0;
   }
 
   get(path) {
@@ -44,7 +42,6 @@ export class Api {
       cache: 'no-store',
       signal: AbortSignal.timeout(ANSWER_LIMIT),
     });
-    this.noteClock(response);
     if (!response.ok) throw await refusal(response);
     return response.json();
   }
@@ -59,7 +56,6 @@ export class Api {
     const either = AbortSignal.any([signal, silence.signal]);
     try {
       const response = await send(path, { headers: this.headers(), cache: 'no-store', signal: either });
-      this.noteClock(response);
       if (!response.ok) throw await refusal(response);
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       const parser = new EventParser(hear);
@@ -80,12 +76,6 @@ export class Api {
 
   headers() {
     return this.token ? { Authorization: `Bearer ${this.token}` } : {};
-  }
-
-  noteClock(response) {
-    const date = Date.parse(response.headers.get('date') ?? '');
-    // Within the second that the header leaves open the clocks are taken to be the same.
-    if (Number.isFinite(date)) this.ahead = Math.abs(date - Date.now()) < 1500 ? 0 : date - Date.now() + 500;
   }
 }
 

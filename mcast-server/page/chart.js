@@ -4,27 +4,28 @@ import { colour, onColours } from './colours.js';
 import { el, setAttribute, setText } from './dom.js';
 import { clock } from './words.js';
 
-const HEIGHT = 132;
-const [LEFT, RIGHT, TOP, BOTTOM] = [58, 10, 8, 20];
+const HEIGHT = 124;
+const [LEFT, RIGHT, TOP, BOTTOM] = [44, 10, 8, 20];
 const FONT = '12px system-ui, sans-serif';
 
 /**
- * A chart. `lines` are `{name, colour, dash}`; `format(value)` makes a figure, `axis(value)` the short one beside
- * the axis; `least` is the least value at the upper end.
+ * A chart. `lines` are `{name, colour, dash}`; `format(value)` makes a figure; `unit(top)` says by what the values
+ * beside the axis are divided, and what they are then; `least` is the least value at the upper end.
  */
 export class Chart {
-  constructor({ title, lines, format, axis, least }) {
-    Object.assign(this, { title, lines, format, axis, least });
+  constructor({ title, lines, format, unit, least }) {
+    Object.assign(this, { title, lines, format, unit, least });
     this.times = [];
     this.values = lines.map(() => []);
     this.cursor = null;
     this.figures = lines.map(() => el('span.figure'));
     const items = lines.map((line, at) =>
       el('li', {}, el('span.swatch', { 'data-line': line.colour, 'aria-hidden': 'true' }), line.name, ' ', this.figures[at]));
+    this.measure = el('small');
     this.legend = el('ul.legend', {}, ...items);
     this.canvas = el('canvas', { tabindex: '0', role: 'img' });
     this.spoken = el('output.unseen', { 'aria-live': 'polite' });
-    this.element = el('figure.chart', {}, el('figcaption', {}, el('h3', {}, title), this.legend), this.canvas, this.spoken);
+    this.element = el('figure.chart', {}, el('figcaption', {}, el('h3', {}, title, this.measure), this.legend), this.canvas, this.spoken);
     this.canvas.addEventListener('pointermove', (event) => this.point(event));
     this.canvas.addEventListener('pointerleave', () => this.move(null));
     this.canvas.addEventListener('blur', () => this.move(null));
@@ -60,8 +61,8 @@ export class Chart {
   /** Which times and values the axes span. */
   frame(width) {
     const [first, last] = [this.times[0] ?? 0, this.times.at(-1) ?? 0];
-    this.from = first;
-    this.to = Math.max(last, first + 30);
+    this.from = first < (last - first) / 2 || first < 5 ? 0 : first;
+    this.to = Math.max(last, this.from + 30);
     let most = this.least;
     for (const values of this.values) for (const value of values) if (value > most) most = value;
     this.step = niceStep(most / 3);
@@ -72,6 +73,8 @@ export class Chart {
   }
 
   drawAxes(context, width) {
+    const [divisor, unit] = this.unit(this.top);
+    setText(this.measure, `, ${unit}`);
     context.font = FONT;
     context.lineWidth = 1;
     context.strokeStyle = colour('line');
@@ -84,7 +87,7 @@ export class Chart {
       context.moveTo(LEFT, y);
       context.lineTo(width - RIGHT, y);
       context.stroke();
-      context.fillText(this.axis(value), LEFT - 6, y);
+      context.fillText(String(+(value / divisor).toPrecision(3)), LEFT - 6, y);
     }
     context.textBaseline = 'alphabetic';
     const step = timeStep((this.to - this.from) / Math.max(2, Math.floor(width / 90)));

@@ -5,8 +5,8 @@ import { el, setAttribute, setText, show } from './dom.js';
 import { percent } from './words.js';
 
 /** Height of the map at most, before it scrolls, and of a row, in CSS pixels. */
-const HEIGHT = 396;
-const ROW_HEIGHT = 22;
+const HEIGHT = 320;
+const ROW_HEIGHT = 26;
 /** From this height of a row on there is room for names. */
 const NAMED = 13;
 /** Room beside the map for names or numbers, for shares, and below it for the scale. */
@@ -90,8 +90,10 @@ export class HeatMap {
 
   measure() {
     const rows = Math.max(1, this.clients.length);
-    const height = Math.max(1, Math.min(ROW_HEIGHT, Math.floor(HEIGHT / rows)));
-    const named = height >= NAMED;
+    const room = Math.max(1, Math.min(ROW_HEIGHT, HEIGHT / rows));
+    const named = room >= NAMED;
+    // Names stand on whole pixels; thin rows may share one.
+    const height = named ? Math.floor(room) : room;
     const width = this.scroll.clientWidth;
     const narrow = width < 480;
     const left = named ? (narrow ? 76 : NAMES) : NUMBERS;
@@ -105,7 +107,7 @@ export class HeatMap {
     if (box.width === 0) return;
     this.box = box;
     const ratio = devicePixelRatio;
-    const whole = box.rows * box.height;
+    const whole = Math.ceil(box.rows * box.height);
     const [width, height] = [Math.round(box.width * ratio), Math.round((whole + BELOW) * ratio)];
     if (this.canvas.width !== width || this.canvas.height !== height) {
       this.canvas.width = width;

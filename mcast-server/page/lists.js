@@ -10,6 +10,9 @@ function partsOf(element) {
   return Object.fromEntries([...element.querySelectorAll('[data-part]')].map((part) => [part.dataset.part, part]));
 }
 
+/** Columns of a table of images. */
+const IMAGE_COLUMNS = ['name', 'state', 'size', 'multicast', 'start', 'priority', 'session'];
+
 /** The images of this server. */
 export class ImagesView {
   constructor(element) {
@@ -17,20 +20,27 @@ export class ImagesView {
   }
 
   render(store, topics) {
-    if (!topics.has('images') && !topics.has('sessions')) return;
-    const { rows, none } = this.parts;
-    show(none, store.images.length === 0);
-    show(rows.closest('.scroll'), store.images.length > 0);
-    keep(rows, store.images, (image) => image.name, makeImage, (element, image) => fillImage(element, image, store));
+    if (topics.has('images') || topics.has('sessions')) renderImages(this.parts.rows, this.parts.none, store, IMAGE_COLUMNS);
   }
 }
 
-function makeImage() {
+/** Fills a table of images with these columns. */
+export function renderImages(rows, none, store, columns) {
+  show(none, store.images.length === 0);
+  show(rows.closest('.scroll'), store.images.length > 0);
+  keep(rows, store.images, (image) => image.name, () => makeImage(columns), (element, image) => fillImage(element, image, store));
+}
+
+function makeImage(columns) {
   const [state, hashed, problem] = [badge(), bar(), el('span.problem')];
   const [name, version, session] = [el('span.first'), el('span.second'), el('td')];
   const [size, multicast, start, priority] = [el('td.right'), el('td'), el('td.wrap'), el('td.right')];
-  const element = el('tr', {}, el('th', { scope: 'row' }, name, version), el('td.wrap', {}, state, hashed, problem), size, multicast, start,
-    priority, session);
+  const cells = {
+    name: el('th', { scope: 'row' }, name, version),
+    state: el('td.wrap', {}, state, hashed, problem),
+    size, multicast, start, priority, session,
+  };
+  const element = el('tr', {}, ...columns.map((column) => cells[column]));
   return Object.assign(element, { parts: { name, version, state, hashed, problem, size, multicast, start, priority, session } });
 }
 

@@ -1,19 +1,19 @@
 // Sessions at a glance, and what goes on beside them.
 
 import { badge, bar, el, keep, row, setText, show } from './dom.js';
+import { renderImages } from './lists.js';
 import { NONE, duration, loss, moment, percent, rate, sessionDetail, sessionState, clientState } from './words.js';
 
 /** Events shown. */
 const EVENTS = 40;
+/** What is told of images here. */
+const GLANCE = ['name', 'state', 'size', 'start'];
 
 /** The view of all sessions. */
 export class Overview {
   constructor(element) {
     this.element = element;
-    const within = (name) => element.querySelector(`[data-part="${name}"]`);
-    this.parts = Object.fromEntries(
-      ['facts', 'problems', 'sessions', 'no-sessions', 'fetching', 'no-fetching', 'queue', 'no-queue', 'ended', 'no-ended', 'events', 'no-events']
-        .map((name) => [name, within(name)]));
+    this.parts = Object.fromEntries([...element.querySelectorAll('[data-part]')].map((part) => [part.dataset.part, part]));
   }
 
   render(store, topics) {
@@ -23,6 +23,7 @@ export class Overview {
     if (any('images', 'database', 'site')) this.renderProblems(store);
     if (any('fetching')) this.renderFetching(store);
     if (any('queue')) this.renderQueue(store);
+    if (any('images')) renderImages(this.parts.images, this.parts['no-images'], store, GLANCE);
     if (any('sessions')) this.renderEnded(store);
     if (any('events')) renderEvents(this.parts.events, this.parts['no-events'], store.events.slice(0, EVENTS), true);
   }
@@ -67,8 +68,7 @@ export class Overview {
 
   renderFetching(store) {
     const clients = store.fetching;
-    show(this.parts['no-fetching'], clients.length === 0);
-    show(this.parts.fetching.closest('.scroll'), clients.length > 0);
+    show(this.parts['fetching-card'], clients.length > 0);
     keep(this.parts.fetching, clients, (client) => `${client.client} ${client.image}`, () => {
       const [state, verified] = [badge(), bar()];
       const made = row([['cut', ''], ['cut', ''], el('td', {}, state), el('td', {}, verified), ['right', ''], ['wrap', '']]);
@@ -86,8 +86,7 @@ export class Overview {
   }
 
   renderQueue(store) {
-    show(this.parts['no-queue'], store.queue.length === 0);
-    show(this.parts.queue, store.queue.length > 0);
+    show(this.parts['queue-card'], store.queue.length > 0);
     const places = store.queue.slice(0, 50).map((waiting, at) => ({ ...waiting, at }));
     keep(this.parts.queue, places, (waiting) => `${waiting.client} ${waiting.image}`, () => el('li', {}, el('b'), el('span')),
       (element, { host, client, image }) => {
@@ -98,8 +97,7 @@ export class Overview {
 
   renderEnded(store) {
     const ended = store.ended.slice(0, 8);
-    show(this.parts['no-ended'], ended.length === 0);
-    show(this.parts.ended.closest('.scroll'), ended.length > 0);
+    show(this.parts['ended-card'], ended.length > 0);
     keep(this.parts.ended, ended, (session) => session.id,
       () => row([['cut', ''], ['', ''], ['', ''], ['', ''], ['right', '']]),
       ({ cells }, session) => {

@@ -94,14 +94,14 @@ export class SessionView {
       title: 'Rate',
       lines: [{ name: 'on the wire', colour: 'line-1' }, { name: 'allowed', colour: 'line-2', dash: [5, 4] }],
       format: rate,
-      axis: (bits) => rate(bits).replace(/\.0+ /, ' ').replace('bit/s', ''),
+      unit: (bits) => (bits >= 1e9 ? [1e9, 'Gbit/s'] : bits >= 1e6 ? [1e6, 'Mbit/s'] : [1e3, 'kbit/s']),
       least: 1e5,
     });
     this.loss = new Chart({
       title: 'Loss',
       lines: [{ name: 'median machine', colour: 'line-1' }, { name: 'worst machine', colour: 'line-3', dash: [2, 3] }],
       format: loss,
-      axis: (share) => `${+(share * 100).toFixed(1)} %`,
+      unit: () => [0.01, '%'],
       least: 0.01,
     });
     this.parts.charts.append(this.rate.element, this.loss.element);
@@ -185,7 +185,7 @@ export class SessionView {
     const facts = [
       ['Active', `${shown.active}${awaited}`],
       ['Complete', String(shown.complete)],
-      ['Without it', String(shown.failed)],
+      ['Without the image', String(shown.failed)],
       ['Rate', running ? rate(own ? measured : shown.rate) : NONE],
       ['Median loss', running && own ? loss(shown.median_loss) : NONE],
       ['Time left', running && own ? duration(shown.remaining_seconds) : NONE],

@@ -13,6 +13,8 @@ const RETRIES = [1000, 2000, 3000, 5000];
 const EVENTS = 300;
 const ENDED = 20;
 const HISTORY = 500;
+/** News by which the clocks are compared. */
+const CLOCK_SAMPLES = 30;
 
 /** What is known, and who is told that it changed. */
 export class Store {
@@ -38,6 +40,7 @@ export class Store {
     this.status = { kind: 'connecting' };
     /** The session that is looked at: its clients, and whether its map can be had. */
     this.open = null;
+    this.clock = [];
     this.dirty = new Set();
     this.stopped = new AbortController();
   }
@@ -60,7 +63,13 @@ export class Store {
 
   /** Milliseconds since 1970 by the server's clock. */
   now() {
-    return Date.now() + this.api.ahead;
+    return Date.now() + (this.clock.length > 0 ? Math.max(...this.clock) : 0);
+  }
+
+  /** News that are `ms` old by the server's clock are here: the fastest of the last ones tells what the clocks differ. */
+  noteClock(ms) {
+    this.clock.push(ms - Date.now());
+    if (this.clock.length > CLOCK_SAMPLES) this.clock.shift();
   }
 
   get isOperator() {
@@ -141,7 +150,7 @@ export class Store {
 
   hear(name, text) {
     const data = JSON.parse(text);
-    if (name === 'sessions') this.hearSessions(data.sessions);
+    if (name === 'sessions') this.hearSessions(data);
     if (name === 'images') this.set('images', data.images);
     if (name === 'event') this.hearEvent(data);
     if (name === 'missed') {
@@ -150,11 +159,11 @@ export class Store {
     }
   }
 
-  hearSessions(sessions) {
-    const now = this.now();
+  hearSessions({ ms, sessions }) {
+    this.noteClock(ms);
     for (const session of sessions) {
       if (!this.series.has(session.id)) this.series.set(session.id, new Series(session.opened_ms));
-      this.measured.set(session.id, this.series.get(session.id).add(session, now));
+      this.measured.set(session.id, this.series.get(session.id).add(session, ms));
     }
     const gone = this.own.filter((old) => !sessions.some((session) => session.id === old.id));
     for (const { id } of gone) {

@@ -48,7 +48,7 @@ async fn few(browser: &Browser, folder: &Path) -> Result<()> {
     browser.open(&format!("{}#/session/{}", point.url(), session["id"].as_str().unwrap_or_default())).await?;
     reach(&point, image, 0.12).await?;
     machines[3].stall()?;
-    pause(2500).await;
+    pause(5000).await;
     machines[3].go_on()?;
     for number in 7..=8 {
         machines.push(point.machine(&format!("lab1-pc{number:02}"), image)?);
@@ -57,6 +57,7 @@ async fn few(browser: &Browser, folder: &Path) -> Result<()> {
     let mut waiting = Vec::new();
     for number in 9..=10 {
         waiting.push(point.machine(&format!("lab1-pc{number:02}"), image)?);
+        pause(500).await;
     }
     let fetcher = point.fetcher("library-03", "gimp-3.0.tar");
     for piece in 0..2 {
@@ -73,7 +74,7 @@ async fn few(browser: &Browser, folder: &Path) -> Result<()> {
 /// Two hundred machines, which come in three waves; some stall for a while.
 async fn many(browser: &Browser, folder: &Path) -> Result<()> {
     let image = "win11-edu.img";
-    let plan = Plan::of(image, 48 * MIB, "12mbit")
+    let plan = Plan::of(image, 20 * MIB, "2500kbit")
         .with("[start]\nclients = 140\n[[image]]\nfile = \"win11-edu.img\"\nversion = \"2026-11\"\n");
     let point = Point::start(&plan).await?;
     browser.sign_in(&point.url(), TOKEN).await?;

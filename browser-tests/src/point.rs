@@ -150,6 +150,14 @@ impl Point {
         Machine::start(host, image, self.control, self.folder.path())
     }
 
+    /// The same, which loses when it stalls.
+    ///
+    /// # Errors
+    /// See [`Machine::start`].
+    pub fn modest_machine(&self, host: &str, image: &str) -> Result<Machine> {
+        Machine::start_modest(host, image, self.control, self.folder.path())
+    }
+
     /// Whether what a machine stored is the image.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ const REMOVED: i32 = 4;
 #[ignore = "needs chromium: run by the lab"]
 fn a_session_is_watched_from_nothing_to_all_of_it() {
     let plan = Plan::of(IMAGE, 24 * MIB, "20mbit").with("[start]\nclients = 3\n");
-    run("watched", &plan, async |room: &Room| {
+    run("watched", &plan, async |room: &mut Room| {
         room.browser.sign_in(&room.point.url(), TOKEN).await?;
         room.browser.shows("#overview", "No session runs").await?;
         let mut machines = vec![room.point.machine("pc-1", IMAGE)?, room.point.machine("pc-2", IMAGE)?];
@@ -44,7 +44,9 @@ fn a_session_is_watched_from_nothing_to_all_of_it() {
         assert!(between(seen.iter().map(|(_, map)| *map).collect()) >= 4, "{seen:?}");
         assert!(seen.iter().is_sorted_by_key(|(_, map)| *map), "what is verified stays so: {seen:?}");
         room.browser.shows("#session .standing", "Idle").await?;
-        room.browser.until("return document.querySelectorAll('table.clients [data-kind=complete]').length === 3").await?;
+        room.browser
+            .until("return document.querySelectorAll('table.clients [data-kind=complete]').length === 3")
+            .await?;
         for machine in &mut machines {
             assert_eq!(machine.wait(LIMIT)?, 0);
             assert!(room.point.is_copy(machine, IMAGE)?);
@@ -59,7 +61,7 @@ fn a_session_is_watched_from_nothing_to_all_of_it() {
 #[ignore = "needs chromium: run by the lab"]
 fn a_machine_is_removed_by_click_and_the_others_go_on() {
     let plan = Plan::of(IMAGE, 16 * MIB, "2mbit").with("[start]\nclients = 2\n");
-    run("removed", &plan, async |room: &Room| {
+    run("removed", &plan, async |room: &mut Room| {
         let (mut stays, mut goes) = (room.point.machine("pc-1", IMAGE)?, room.point.machine("pc-2", IMAGE)?);
         room.open_session(IMAGE).await?;
         room.browser.click("button[aria-label='Remove pc-2']").await?;
@@ -93,7 +95,7 @@ fn a_machine_is_removed_by_click_and_the_others_go_on() {
 #[test]
 #[ignore = "needs chromium: run by the lab"]
 fn a_wrong_token_is_told_and_a_right_one_stays_for_this_tab() {
-    run("token", &Plan::of(IMAGE, MIB, "20mbit"), async |room: &Room| {
+    run("token", &Plan::of(IMAGE, MIB, "20mbit"), async |room: &mut Room| {
         room.browser.open(&room.point.url()).await?;
         room.browser.shows("#sign-in", "Token").await?;
         room.browser.type_in("#token", "not-the-token-0123456789").await?;
@@ -103,7 +105,10 @@ fn a_wrong_token_is_told_and_a_right_one_stays_for_this_tab() {
         room.browser.type_in("#token", TOKEN).await?;
         room.browser.click("#sign-in-button").await?;
         room.browser.shows("#connection", "live").await?;
-        assert_eq!(room.browser.value("return [localStorage.length, document.cookie]").await?, serde_json::json!([0, ""]));
+        assert_eq!(
+            room.browser.value("return [localStorage.length, document.cookie]").await?,
+            serde_json::json!([0, ""])
+        );
         room.browser.open(&room.point.url()).await?;
         room.browser.shows("#connection", "live").await?;
         room.browser.click("#sign-out").await?;
@@ -117,7 +122,7 @@ fn a_wrong_token_is_told_and_a_right_one_stays_for_this_tab() {
 #[ignore = "needs chromium: run by the lab"]
 fn an_api_that_is_off_is_told_before_a_token_is_typed() {
     let plan = Plan { closed: true, ..Plan::of(IMAGE, MIB, "20mbit") };
-    run("off", &plan, async |room: &Room| {
+    run("off", &plan, async |room: &mut Room| {
         room.browser.open(&room.point.url()).await?;
         room.browser.shows("#sign-in-error", "The API is off: no token is configured").await?;
         room.browser.shows("#sign-in-error", "mcast-server token").await
@@ -151,7 +156,7 @@ fn a_server_that_was_killed_is_missed_and_the_page_goes_on_with_the_next_start()
 #[ignore = "needs chromium: run by the lab"]
 fn a_session_is_started_by_the_keyboard_alone() {
     let plan = Plan::of(IMAGE, 8 * MIB, "4mbit").with("[start]\non_command = true\n");
-    run("keyboard", &plan, async |room: &Room| {
+    run("keyboard", &plan, async |room: &mut Room| {
         let _machine = room.point.machine("pc-1", IMAGE)?;
         room.point.session_where(IMAGE, |session| session["active"] == 1).await?;
         room.browser.open(&room.point.url()).await?;
@@ -183,7 +188,7 @@ fn a_session_is_started_by_the_keyboard_alone() {
 #[test]
 #[ignore = "needs chromium: run by the lab"]
 fn a_viewer_sees_all_and_has_no_buttons_for_it() {
-    run("viewer", &Plan::of(IMAGE, 16 * MIB, "2mbit"), async |room: &Room| {
+    run("viewer", &Plan::of(IMAGE, 16 * MIB, "2mbit"), async |room: &mut Room| {
         let _machine = room.point.machine("pc-1", IMAGE)?;
         let session = room.point.session_where(IMAGE, |session| session["active"] == 1).await?;
         room.browser.sign_in(&room.point.url(), VIEWER).await?;
@@ -199,7 +204,7 @@ fn a_viewer_sees_all_and_has_no_buttons_for_it() {
 #[test]
 #[ignore = "needs chromium: run by the lab"]
 fn what_a_client_calls_itself_is_text() {
-    run("text", &Plan::of("a.img", MIB, "20mbit"), async |room: &Room| {
+    run("text", &Plan::of("a.img", MIB, "20mbit"), async |room: &mut Room| {
         let name = "<img src=x onerror=document.title=1><b id=evil>pc";
         room.point.fetcher(name, "a.img").fetch(0, 1000, (1, 4)).await?;
         room.browser.sign_in(&room.point.url(), TOKEN).await?;
@@ -213,11 +218,20 @@ fn what_a_client_calls_itself_is_text() {
 #[test]
 #[ignore = "needs chromium: run by the lab"]
 fn every_view_is_readable_in_both_schemes_and_in_a_narrow_window() {
-    let plan = Plan::of(IMAGE, 16 * MIB, "2mbit").image("b.img", MIB).with("[[image]]\nname = \"lost\"\nfile = \"lost.wim\"\n");
-    run("readable", &plan, async |room: &Room| {
+    let plan = Plan::of(IMAGE, 16 * MIB, "2mbit")
+        .image("b.img", MIB)
+        .with("[[image]]\nname = \"lost\"\nfile = \"lost.wim\"\n");
+    run("readable", &plan, async |room: &mut Room| {
         let _machines = [room.point.machine("pc-1", IMAGE)?, room.point.machine("pc-2", IMAGE)?];
         let session = room.open_session(IMAGE).await?;
-        for view in [format!("session/{session}"), String::new(), "images".into(), "machines".into(), "site".into(), "settings".into()] {
+        for view in [
+            format!("session/{session}"),
+            String::new(),
+            "images".into(),
+            "machines".into(),
+            "site".into(),
+            "settings".into(),
+        ] {
             room.browser.value(&format!("location.hash = '#/{view}'")).await?;
             for scheme in [Scheme::Light, Scheme::Dark] {
                 room.browser.size(1440, 900).await?;
@@ -228,7 +242,7 @@ fn every_view_is_readable_in_both_schemes_and_in_a_narrow_window() {
                 let faint = room.browser.value(scripts::FAINT_TEXTS).await?;
                 assert_eq!(faint, serde_json::json!([]), "{view} {scheme:?}");
                 // A phone, and a small screen at 200 %.
-                for width in [320, 640] {
+                for width in [640, 320] {
                     room.browser.size(width, 900).await?;
                     tokio::time::sleep(Duration::from_millis(200)).await;
                     let wide = room.browser.value("return document.documentElement.scrollWidth").await?;
@@ -244,14 +258,13 @@ fn every_view_is_readable_in_both_schemes_and_in_a_narrow_window() {
 #[test]
 #[ignore = "needs chromium: run by the lab"]
 fn colours_are_the_systems_until_others_are_chosen() {
-    run("colours", &Plan::of(IMAGE, MIB, "20mbit"), async |room: &Room| {
+    run("colours", &Plan::of(IMAGE, MIB, "20mbit"), async |room: &mut Room| {
         let ground = "return getComputedStyle(document.body).backgroundColor";
         room.browser.prefer(Scheme::Light).await?;
         room.browser.sign_in(&room.point.url(), TOKEN).await?;
         let light = room.browser.value(ground).await?;
         room.browser.prefer(Scheme::Dark).await?;
-        let dark = room.browser.value(ground).await?;
-        assert_ne!(light, dark);
+        room.browser.until(&format!("{ground} !== {light}")).await?;
         room.browser.click("#theme option[value=light]").await?;
         assert_eq!(room.browser.value(ground).await?, light);
         room.browser.open(&room.point.url()).await?;
@@ -264,7 +277,7 @@ fn colours_are_the_systems_until_others_are_chosen() {
 #[test]
 #[ignore = "needs chromium: run by the lab"]
 fn five_hundred_machines_stay_smooth() {
-    run("smooth", &Plan::of(IMAGE, MIB, "20mbit"), async |room: &Room| {
+    run("smooth", &Plan::of(IMAGE, MIB, "20mbit"), async |room: &mut Room| {
         room.browser.sign_in(&room.point.url(), TOKEN).await?;
         let times = room.browser.awaited(scripts::FIVE_HUNDRED).await?;
         println!("milliseconds for an update of 500 machines: {times}");

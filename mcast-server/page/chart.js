@@ -4,7 +4,6 @@ import { colour, onColours } from './colours.js';
 import { el, setAttribute, setText } from './dom.js';
 import { clock } from './words.js';
 
-const HEIGHT = 124;
 const [LEFT, RIGHT, TOP, BOTTOM] = [44, 10, 8, 20];
 const FONT = '12px system-ui, sans-serif';
 
@@ -31,7 +30,7 @@ export class Chart {
     this.canvas.addEventListener('blur', () => this.move(null));
     this.canvas.addEventListener('keydown', (event) => this.press(event));
     onColours(() => this.draw());
-    new ResizeObserver(() => this.draw()).observe(this.element);
+    new ResizeObserver(() => this.draw()).observe(this.canvas);
   }
 
   /** Takes the points, which may be the same arrays, longer. */
@@ -41,17 +40,17 @@ export class Chart {
   }
 
   draw() {
-    const width = this.element.clientWidth;
+    const [width, height] = [this.canvas.clientWidth, this.canvas.clientHeight];
     if (width === 0) return;
     const ratio = devicePixelRatio;
-    if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(HEIGHT * ratio)) {
+    if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
       this.canvas.width = Math.round(width * ratio);
-      this.canvas.height = Math.round(HEIGHT * ratio);
+      this.canvas.height = Math.round(height * ratio);
     }
     const context = this.canvas.getContext('2d');
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, width, HEIGHT);
-    this.frame(width);
+    context.clearRect(0, 0, width, height);
+    this.frame(width, height);
     this.drawAxes(context, width);
     this.values.forEach((values, at) => this.drawLine(context, values, this.lines[at]));
     this.drawCursor(context);
@@ -59,7 +58,7 @@ export class Chart {
   }
 
   /** Which times and values the axes span. */
-  frame(width) {
+  frame(width, height) {
     const [first, last] = [this.times[0] ?? 0, this.times.at(-1) ?? 0];
     this.from = first < (last - first) / 2 || first < 5 ? 0 : first;
     this.to = Math.max(last, this.from + 30);
@@ -68,8 +67,8 @@ export class Chart {
     this.step = niceStep(most / 3);
     this.top = Math.ceil(most / this.step - 1e-9) * this.step;
     this.x = (time) => LEFT + ((time - this.from) / (this.to - this.from)) * (width - LEFT - RIGHT);
-    this.y = (value) => TOP + (1 - value / this.top) * (HEIGHT - TOP - BOTTOM);
-    this.width = width;
+    this.y = (value) => TOP + (1 - value / this.top) * (height - TOP - BOTTOM);
+    this.height = height;
   }
 
   drawAxes(context, width) {
@@ -94,7 +93,7 @@ export class Chart {
     for (let time = Math.ceil(this.from / step) * step; time <= this.to; time += step) {
       const x = this.x(time);
       context.textAlign = x > width - RIGHT - 16 ? 'right' : x < LEFT + 12 ? 'left' : 'center';
-      context.fillText(clock(time), x, HEIGHT - 5);
+      context.fillText(clock(time), x, this.height - 5);
     }
   }
 
@@ -130,7 +129,7 @@ export class Chart {
     context.lineWidth = 1;
     context.beginPath();
     context.moveTo(x, TOP);
-    context.lineTo(x, HEIGHT - BOTTOM);
+    context.lineTo(x, this.height - BOTTOM);
     context.stroke();
     this.values.forEach((values, at) => {
       const value = values[this.cursor];

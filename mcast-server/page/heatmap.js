@@ -183,10 +183,10 @@ export class HeatMap {
     context.fillStyle = colour('muted');
     context.font = FONT;
     context.textBaseline = 'alphabetic';
-    const marks = box.map < 260 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1];
+    const [marks, end] = box.map < 520 ? [[0, 0.5, 1], 'end'] : [[0, 0.25, 0.5, 0.75, 1], 'end of the stream'];
     for (const mark of marks) {
       context.textAlign = mark === 0 ? 'left' : mark === 1 ? 'right' : 'center';
-      const text = mark === 0 ? 'start' : mark === 1 ? 'end of the stream' : `${mark * 100} %`;
+      const text = mark === 0 ? 'start' : mark === 1 ? end : `${mark * 100} %`;
       const x = box.left + mark * box.map;
       context.fillText(text, x, whole + 16);
       context.fillRect(Math.min(x, box.left + box.map - 1), whole + 1, 1, 3);

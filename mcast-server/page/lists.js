@@ -146,14 +146,14 @@ export class SiteView {
       setText(cells[0], server.name);
       element.state.set(server.dead ? 'silent' : 'ready', server.dead ? 'stopped or not heard' : 'serves');
       setText(cells[2], server.control);
-      if (cells[3].textContent !== server.http) cells[3].replaceChildren(address(server));
+      if (cells[3].textContent !== server.http) cells[3].replaceChildren(serverLink(server));
       setText(cells[4], server.version);
     });
   }
 }
 
 /** A link to a server's page; only if it is an address of the web. */
-function address({ http, dead }) {
+export function serverLink({ http, dead }) {
   const web = /^https?:\/\//.test(http) && !dead;
   return web ? el('a', { href: http, target: '_blank', rel: 'noopener noreferrer' }, http) : el('span', {}, http);
 }
@@ -174,7 +174,7 @@ export class SettingsView {
     keep(this.parts.groups, [...groups], ([name]) => name, ([name]) => {
       const id = `settings-${name}`;
       const body = el('tbody');
-      const head = el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, 'Setting'), el('th', { scope: 'col' }, 'Value')));
+      const head = el('thead.unseen', {}, el('tr', {}, el('th', { scope: 'col' }, 'Setting'), el('th', { scope: 'col' }, 'Value')));
       const table = el('table.settings', { 'aria-labelledby': id }, head, body);
       return Object.assign(el('section.card', {}, el('h3', { id }, name), table), { body });
     }, (element, [, settings]) => {

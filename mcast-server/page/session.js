@@ -5,6 +5,7 @@ import { Chart } from './chart.js';
 import { confirm } from './confirm.js';
 import { badge, bar, el, keep, setText, show } from './dom.js';
 import { HeatMap } from './heatmap.js';
+import { serverLink } from './lists.js';
 import { renderEvents } from './overview.js';
 import { ClientTable, collator, share } from './table.js';
 import { NONE, bytes, count, duration, isActive, list, loss, percent, rate, sessionDetail, sessionState } from './words.js';
@@ -15,6 +16,9 @@ const EVENTS = 40;
 const PARTS = 4;
 /** Rows of the map change places this often at most. */
 const SORT_INTERVAL = 3000;
+
+/** The server's word for a machine that is the last one by chance. */
+const AS_FAST = 'is as fast as the others';
 
 /** What can be done with a session: by its state, and what is asked before. */
 const COMMANDS = [
@@ -171,8 +175,10 @@ export class SessionView {
     const behind = Boolean(session && slowest && shown.active > 0);
     show(parts.slowest, behind);
     if (behind) {
+      const even = slowest.reason === AS_FAST;
+      setText(parts['slowest-is'], even ? 'Nobody is behind: the least has ' : 'Furthest behind is ');
       setText(parts['slowest-host'], slowest.host);
-      setText(parts['slowest-why'], ` at ${percent(slowest.progress)}: it ${slowest.reason}.`);
+      setText(parts['slowest-why'], even ? `, ${percent(slowest.progress)}.` : ` at ${percent(slowest.progress)}: it ${slowest.reason}.`);
     }
   }
 
@@ -214,9 +220,25 @@ export class SessionView {
   renderActions(store, session) {
     // Not known yet, or a viewer's: no buttons that would be refused.
     const allowed = Boolean(session && store.isOperator && store.status.kind === 'live');
-    COMMANDS.forEach(({ states }, at) => show(this.buttons[at], allowed && states.includes(session.state)));
-    show(this.parts['map-away'], Boolean(session && session.blocks === 0));
-    show(this.parts.picture, !(session && session.blocks === 0));
+    COMMANDS.forEach(({ states }, at) => {
+      const button = this.buttons[at];
+      const shown = allowed && states.includes(session.state);
+      // What was just done cannot be done again: whoever did it is not left nowhere.
+      if (!shown && document.activeElement === button) this.parts.heading.focus({ preventScroll: true });
+      show(button, shown);
+    });
+    this.renderAway(store, session);
+  }
+
+  /** Of sessions of other servers there is no picture here, but a way to it. */
+  renderAway(store, session) {
+    const far = Boolean(session && session.blocks === 0);
+    this.table.far = far;
+    show(this.parts['map-away'], far);
+    show(this.parts.picture, !far);
+    const server = far && store.site?.servers.find((server) => server.name === session.server);
+    const link = this.parts['map-link'];
+    if (server && link.textContent !== server.http) link.replaceChildren(serverLink(server));
   }
 
   renderClients(store) {

@@ -42,6 +42,8 @@ export class ClientTable {
     this.rows = [];
     this.sort = { key: 'host', down: false };
     this.removable = () => false;
+    /** Other servers of the site do not tell how fast theirs are. */
+    this.far = false;
     this.build();
   }
 
@@ -179,7 +181,7 @@ export class ClientTable {
     cells.state.set(client.state, clientState(client.state));
     setText(cells.path, path(client.path));
     cells.verified.set(share(client), percent(share(client)), client.state === 'complete');
-    setText(cells.rate, active ? rate(client.bytes_per_second * 8) : NONE);
+    setText(cells.rate, active && !this.far ? rate(client.bytes_per_second * 8) : NONE);
     setText(cells.loss, active ? loss(client.loss) : NONE);
     setText(cells.dropped, String(client.dropped));
     setText(cells.seconds, duration(client.seconds));
@@ -187,6 +189,8 @@ export class ClientTable {
     setAttribute(cells.reason, 'title', client.reason ? client.reason : null);
     setAttribute(cells.host, 'title', client.host);
     const removable = this.removable(client);
+    // Whoever removed it stays in the table.
+    if (!removable && document.activeElement === cells.button) this.scroll.focus({ preventScroll: true });
     show(cells.button, removable);
     if (removable) setAttribute(cells.button, 'aria-label', `Remove ${client.host}`);
   }

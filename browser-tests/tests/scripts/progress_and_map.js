@@ -4,7 +4,10 @@ const channels = (name) => colours.getPropertyValue(name).trim().match(/[0-9a-f]
 const [whole, none] = [channels('--heat-whole'), channels('--heat-none')];
 const map = document.querySelector('#map');
 if (!map.width) return [bar, 0];
-const { data } = map.getContext('2d').getImageData(0, 0, map.width, map.height);
+// A copy: reading from the page's own canvas would change how the browser keeps it.
+const copy = new OffscreenCanvas(map.width, map.height).getContext('2d', { willReadFrequently: true });
+copy.drawImage(map, 0, 0);
+const { data } = copy.getImageData(0, 0, map.width, map.height);
 const count = { whole: 0, none: 0 };
 for (let at = 0; at < data.length; at += 4) {
   const is = (colour) => colour.every((channel, index) => data[at + index] === channel);

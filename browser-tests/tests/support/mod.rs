@@ -22,7 +22,8 @@ pub(crate) struct Room {
 pub(crate) fn run(name: &'static str, plan: &Plan, story: impl AsyncFnOnce(&mut Room) -> Result<()>) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (browser, point) = runtime.block_on(async { (Browser::start().await.unwrap(), Point::start(plan).await.unwrap()) });
+    let (browser, point) =
+        runtime.block_on(async { (Browser::start().await.unwrap(), Point::start(plan).await.unwrap()) });
     let mut room = Room { browser, point, begun: Instant::now(), name };
     let told = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(story(&mut room))));
     let complaints = runtime.block_on(async {

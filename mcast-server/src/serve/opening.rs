@@ -183,7 +183,7 @@ fn conclude(
     record(point, running, Some(&outcome));
     point.sessions.remove(&running.id);
     point.gate.session_ended(&running.image.name);
-    point.tell(News::Sessions { sessions: point.running() });
+    point.tell(point.standing());
 }
 
 /// How a session ended that the next start takes up.

@@ -79,7 +79,11 @@ pub(crate) enum News {
         event: SenderEvent,
     },
     /// How the sessions of this server stand.
-    Sessions { sessions: Vec<SessionView> },
+    Sessions {
+        /// Milliseconds since 1970.
+        ms: i64,
+        sessions: Vec<SessionView>,
+    },
     /// How the images of this server stand.
     Images { images: Vec<ImageView> },
 }
@@ -215,6 +219,11 @@ impl Point {
         let server = &self.settings().server.name;
         let view = |running: &Arc<Running>| Some(SessionView::of(running, &*running.snapshot()?, server));
         self.sessions.all().iter().filter_map(view).collect()
+    }
+
+    /// The same as news.
+    pub(crate) fn standing(&self) -> News {
+        News::Sessions { ms: now_ms(), sessions: self.running() }
     }
 
     /// All sessions of the site that run: this server's as they are, other servers' as they told last.

@@ -23,7 +23,7 @@ pub(crate) struct Running {
     /// Milliseconds since 1970.
     pub(crate) opened_ms: i64,
     /// When its hour comes, milliseconds since 1970.
-    pub(crate) starts_ms: Option<i64>,
+    hour_ms: Option<i64>,
     pub(crate) control: SessionControl,
     state: Mutex<State>,
 }
@@ -36,6 +36,8 @@ struct State {
     times: HashMap<ClientId, (i64, Option<i64>)>,
     /// Since when it has nobody to serve.
     resting: Option<Instant>,
+    /// Since when a client waits for its start, milliseconds since 1970.
+    waiting_ms: Option<i64>,
     /// What its operator wanted.
     cancelled_by: Option<String>,
 }
@@ -45,13 +47,14 @@ impl Running {
         id: String,
         (image, ready): (Arc<Image>, Arc<Ready>),
         group: SocketAddr,
-        (opened_ms, starts_ms): (i64, Option<i64>),
+        (opened_ms, hour_ms): (i64, Option<i64>),
         control: SessionControl,
         started: bool,
     ) -> Self {
         let (reasons, times) = (Reasons::default(), HashMap::new());
-        let state = Mutex::new(State { snapshot: None, started, reasons, times, resting: None, cancelled_by: None });
-        Self { id, image, ready, group, opened_ms, starts_ms, control, state }
+        let (resting, waiting_ms, cancelled_by) = (None, None, None);
+        let state = State { snapshot: None, started, reasons, times, resting, waiting_ms, cancelled_by };
+        Self { id, image, ready, group, opened_ms, hour_ms, control, state: Mutex::new(state) }
     }
 
     /// Notes what happened in it, at `ms` since 1970.
@@ -62,6 +65,7 @@ impl Running {
             match event {
                 E::Started { .. } => state.started = true,
                 E::ClientJoined { client, .. } => drop(state.times.insert(*client, (ms, None))),
+                E::ClientReady { .. } => state.waiting_ms = state.waiting_ms.or(Some(ms)),
                 E::ClientComplete { client, .. }
                 | E::ClientLeft { client, .. }
                 | E::ClientGivenUp { client, .. }
@@ -83,6 +87,9 @@ impl Running {
         let active = snapshot.clients.iter().any(|client| client.state.is_active());
         let rests = !active && matches!(snapshot.state, SessionState::Waiting | SessionState::Idle);
         self.with(|state| {
+            if !active {
+                state.waiting_ms = None;
+            }
             state.resting = if rests { state.resting.or(Some(now)) } else { None };
             state.snapshot = Some(Arc::new(snapshot));
         });
@@ -107,6 +114,15 @@ impl Running {
     /// It waits for nobody any more.
     pub(crate) fn has_started(&self) -> bool {
         self.with(|state| state.started)
+    }
+
+    /// When it starts by itself, milliseconds since 1970: at its hour, or when its first client has waited for long
+    /// enough.
+    pub(crate) fn starts_ms(&self) -> Option<i64> {
+        let (started, waiting_ms) = self.with(|state| (state.started, state.waiting_ms));
+        let wait = self.image.start.wait.and_then(|wait| i64::try_from(wait.as_millis()).ok());
+        let waited_ms = waiting_ms.zip(wait).map(|(since, wait)| since.saturating_add(wait));
+        self.hour_ms.into_iter().chain(waited_ms).min().filter(|_| !started)
     }
 
     /// Why a client went.

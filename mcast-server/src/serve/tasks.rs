@@ -112,7 +112,7 @@ pub(crate) async fn look(point: Arc<Point>, mut stop: watch::Receiver<bool>) {
             warn!("a look at the sessions failed");
         }
         if point.is_watched() && number.is_multiple_of(2) {
-            point.tell(News::Sessions { sessions: point.running() });
+            point.tell(point.standing());
         }
     }
 }

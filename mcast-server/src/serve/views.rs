@@ -101,7 +101,8 @@ pub(crate) struct SessionView {
     pub(crate) remaining_seconds: f64,
     /// Clients waited for before it starts, 0 without such a threshold.
     pub(crate) awaited: u32,
-    /// When it starts by itself, milliseconds since 1970, if an hour is set.
+    /// When it starts by itself, milliseconds since 1970, if that is known: at its hour, or when its first client
+    /// has waited for long enough.
     pub(crate) starts_ms: Option<i64>,
     /// When it was opened, milliseconds since 1970.
     pub(crate) opened_ms: i64,
@@ -192,7 +193,7 @@ impl SessionView {
             wire_bytes: snapshot.counters.wire_bytes,
             remaining_seconds: snapshot.remaining.as_secs_f64(),
             awaited: snapshot.awaited,
-            starts_ms: running.starts_ms,
+            starts_ms: running.starts_ms(),
             opened_ms: running.opened_ms,
             ended_ms: None,
             active: count,

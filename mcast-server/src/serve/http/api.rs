@@ -191,11 +191,21 @@ pub(crate) struct SessionsQuery {
     ended: u32,
 }
 
+/// Which clients.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClientsQuery {
+    /// Only those that get their image this way: `multicast`, `slower`, `unicast` or `http`.
+    path: Option<String>,
+}
+
 fn hundred() -> u32 {
     100
 }
 
 const ROWS_LIMIT: u32 = 1000;
+/// Ways to an image, as clients are asked for by them.
+const PATHS: [&str; 4] = ["multicast", "slower", "unicast", "http"];
 
 /// Whether the server runs.
 #[utoipa::path(get, path = "/api/v1/health", tag = "server", responses((status = 200, body = Health)))]
@@ -316,10 +326,20 @@ pub(crate) async fn session_clients(
 }
 
 /// All clients of this server, those that fetch by HTTP included.
-#[utoipa::path(get, path = "/api/v1/clients", tag = "sessions", security(("token" = [])),
-    responses((status = 200, body = Vec<ClientView>), KeptOut))]
-pub(crate) async fn clients(State(shared): App) -> Json<Vec<ClientView>> {
-    Json(shared.point.clients(None))
+#[utoipa::path(get, path = "/api/v1/clients", tag = "sessions", security(("token" = [])), params(ClientsQuery),
+    responses((status = 200, body = Vec<ClientView>), (status = 400, body = Problem), KeptOut))]
+pub(crate) async fn clients(
+    State(shared): App,
+    query: Result<Query<ClientsQuery>, QueryRejection>,
+) -> Result<Json<Vec<ClientView>>, Refused> {
+    let Query(ClientsQuery { path }) = query?;
+    let Some(path) = path else { return Ok(Json(shared.point.clients(None))) };
+    if !PATHS.contains(&path.as_str()) {
+        let text = format!("path is {path:?}, which is none of {}", PATHS.join(", "));
+        return Err(Refused::new(StatusCode::BAD_REQUEST, text));
+    }
+    let all = if path == "http" { shared.point.fetching() } else { shared.point.clients(None) };
+    Ok(Json(all.into_iter().filter(|client| client.path == path).collect()))
 }
 
 /// Clients of the site that wait for a place, the next one first.

@@ -59,7 +59,7 @@ struct Map {
 pub(crate) async fn news(State(shared): State<Arc<Shared>>) -> Stream {
     let (out, stream) = mpsc::channel(AHEAD);
     let (mut news, mut stopped) = (shared.point.news(), shared.stopped.clone());
-    let first = [News::Images { images: shared.point.images() }, News::Sessions { sessions: shared.point.running() }];
+    let first = [News::Images { images: shared.point.images() }, shared.point.standing()];
     tokio::spawn(async move {
         for news in &first {
             if out.send(Ok(message(news))).await.is_err() {

@@ -1,6 +1,7 @@
 //! `mcast-client`: receives an image that `mcast-server` streams to many machines at once.
 
 mod cli;
+mod doctor;
 mod exit;
 mod interrupt;
 mod platform;
@@ -15,9 +16,17 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 use crate::interrupt::Interrupt;
+use crate::view::Sink;
 
 fn main() -> ExitCode {
-    let Cli { command: Command::Receive(arguments) } = Cli::parse();
+    let arguments = match Cli::parse().command {
+        Command::Receive(arguments) => arguments,
+        // Nothing that it does has to be put in order: a signal ends it.
+        Command::Doctor(arguments) => {
+            return doctor::run(&arguments)
+                .unwrap_or_else(|failure| failure.report(arguments.json.then_some(Sink::Stdout)));
+        }
+    };
     match Interrupt::install().and_then(|interrupt| receive::run(&arguments, &interrupt)) {
         Ok(exit) => exit.into(),
         Err(failure) => failure.report(arguments.json.then(|| arguments.sink())),

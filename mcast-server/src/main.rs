@@ -3,6 +3,7 @@
 mod amounts;
 mod cli;
 mod config;
+mod doctor;
 mod exit;
 mod host;
 mod interrupt;
@@ -31,11 +32,15 @@ fn main() -> ExitCode {
     if let Command::Serve(arguments) = &cli.command {
         return serve::run(arguments);
     }
+    if let Command::Doctor(arguments) = &cli.command {
+        let ended = Interrupt::install().and_then(|interrupt| doctor::run(arguments, &interrupt));
+        return ended.unwrap_or_else(|failure| failure.report(arguments.json));
+    }
     let ended = Interrupt::install().and_then(|interrupt| match &cli.command {
         Command::Send(arguments) => send::run(arguments, &interrupt),
         Command::Verify(arguments) => verify::run(arguments, &interrupt),
         Command::Plan(arguments) => plan::run(arguments, &interrupt),
-        Command::Serve(_) => Ok(Exit::Success),
+        Command::Serve(_) | Command::Doctor(_) => Ok(Exit::Success),
     });
     match ended {
         Ok(exit) => exit.into(),

@@ -95,7 +95,7 @@ impl fmt::Display for Finding {
             (true, Outcome::Warning) => ("\x1b[33m", "\x1b[0m"),
             (true, Outcome::Failure) => ("\x1b[1;31m", "\x1b[0m"),
         };
-        write!(f, "{on}{:<8}{off} {:<15}", self.outcome.word(), self.test)?;
+        write!(f, "{on}{:<8}{off} {:<16}", self.outcome.word(), self.test)?;
         write_wrapped(f, &self.seen, INDENT)?;
         if let Some(advice) = &self.advice {
             for (number, line) in advice.lines().enumerate() {
@@ -206,7 +206,7 @@ warning  receive buffer  232,448 of 8,388,608 bytes were granted; a stream at
                          → sysctl -w net.core.rmem_max=8388608
                          → and a line in /etc/sysctl.d for the next start";
         assert_eq!(text, expected);
-        assert_eq!(Finding::ok("route", "by eth0").to_string(), "ok       route          by eth0");
+        assert_eq!(Finding::ok("route", "by eth0").to_string(), "ok       route           by eth0");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub fn grouped(number: u64) -> String {
 }
 
 /// Bits per second for people.
-fn per_second(rate: Rate) -> String {
+pub fn per_second(rate: Rate) -> String {
     let mbit = rate.bits() as f64 / 1e6;
     match mbit {
         10.0.. => format!("{mbit:.0} Mbit/s"),
@@ -38,7 +38,7 @@ fn per_second(rate: Rate) -> String {
 }
 
 /// Seconds, or milliseconds where there is less than one.
-fn span(time: Duration) -> String {
+pub fn span(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match seconds {
         10.0.. => format!("{seconds:.0} s"),

@@ -77,7 +77,9 @@ impl Report {
             port => format!(":{port}"),
         };
         let time = humantime::format_duration(time);
-        self.say(&format!("\nfor {time} clients can test: mcast-client doctor --server HOST{port}   (Ctrl-C ends it)"));
+        self.say(&format!(
+            "\nfor {time}, or until Ctrl-C, clients can test:\n  mcast-client doctor --server HOST{port}"
+        ));
     }
 
     fn say_json(&self, line: &Line<'_>) {

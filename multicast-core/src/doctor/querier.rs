@@ -82,6 +82,13 @@ fn listen(interface: &Interface, end: Instant, waker: &Waker) -> QuerierFacts {
 
 /// The version that the system answers in, if queries of an old one made it so (RFC 3376 §7.2.1).
 fn hint(interface: &Interface) -> Option<u8> {
+    let forced = |name: &str| {
+        let version = fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{name}/force_igmp_version"));
+        version.is_ok_and(|version| version.trim() != "0")
+    };
+    if forced("all") || forced(&interface.name) {
+        return None;
+    }
     hint_in(&fs::read_to_string("/proc/net/igmp").ok()?, &interface.name)
 }
 

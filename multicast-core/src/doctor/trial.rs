@@ -199,8 +199,14 @@ impl Trial {
         let mut buffer = [0; 2048];
         while Deadline::now() < end && refused < 3 {
             let sent = Deadline::now();
-            // What is refused here is the answer to the last one.
-            let _ = socket.send(&question).and_then(|_| socket.send(&inquiry));
+            // The system tells of a refusal by the next call, whichever it is.
+            for datagram in [&question, &inquiry] {
+                match socket.send(datagram) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => refused += 1,
+                    Err(error) => return Err(error),
+                }
+            }
             loop {
                 let left = (sent + INTERVAL).saturating_duration_since(Deadline::now());
                 if left.is_zero() {

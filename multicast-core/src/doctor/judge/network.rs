@@ -1,7 +1,7 @@
 //! Of the network between: whether the server is reached, what fits, and what switches do with groups.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::super::facts::Firewall;
@@ -170,16 +170,17 @@ pub fn querier(facts: &QuerierFacts, seen: Option<&Membership>, loopback: bool) 
         return Finding::untested(TEST, "there are no queriers on loopback");
     }
     if let Some(query) = facts.heard {
-        let who =
-            if query.from.is_unspecified() { "a switch without an address".to_owned() } else { query.from.to_string() };
-        return Finding::ok(TEST, format!("{who} asks, by IGMPv{}", query.version))
+        return Finding::ok(TEST, format!("{} asks, by IGMPv{}", asker(query.from), query.version))
             .figure("version", query.version.into());
     }
     if let Some(from) = seen.and_then(|seen| seen.asked_by) {
-        return Finding::ok(TEST, format!("{from} asked who else wants the group when this host left it"));
+        let who = asker(from);
+        return Finding::ok(TEST, format!("{who} asked who else wants the group when this host left it"));
     }
-    if let Some(version) = facts.hinted {
-        return Finding::ok(TEST, format!("one of IGMPv{version} was heard lately, as the system tells"));
+    // Within 130 s it would have been heard again.
+    if let Some(version) = facts.hinted.filter(|_| facts.listened < QUERY_INTERVAL) {
+        let seen = format!("the system heard one of IGMPv{version} in the last minutes");
+        return Finding::ok(TEST, seen).figure("version", version.into());
     }
     match facts.refused {
         Some(io::ErrorKind::PermissionDenied) => {
@@ -207,6 +208,10 @@ pub fn querier(facts: &QuerierFacts, seen: Option<&Membership>, loopback: bool) 
         ),
         _ => Finding::untested(TEST, silence).advise("--listen 130s tells"),
     }
+}
+
+fn asker(from: Ipv4Addr) -> String {
+    if from.is_unspecified() { "a switch without an address".to_owned() } else { from.to_string() }
 }
 
 /// Of a server's own stream, heard on its own host.
@@ -242,8 +247,6 @@ pub fn others(found: &io::Result<Vec<SocketAddr>>, port: u16) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::super::super::finding::Outcome::{self, *};
     use super::super::super::packet::Query;
     use super::*;
@@ -304,6 +307,7 @@ mod tests {
         let finding = querier(&denied, None, false);
         assert_eq!((finding.outcome, &*finding.seen), (NotTestable, "not testable without root (CAP_NET_RAW)"));
         assert_eq!(of(QuerierFacts { hinted: Some(2), ..denied }, None), Ok);
+        assert_eq!(of(QuerierFacts { hinted: Some(2), ..silent(131) }, None), Warning);
         let nameless = Query { from: Ipv4Addr::UNSPECIFIED, version: 2, group: None };
         let finding = querier(&QuerierFacts { heard: Some(nameless), ..silent(1) }, None, false);
         assert_eq!(finding.seen, "a switch without an address asks, by IGMPv2");

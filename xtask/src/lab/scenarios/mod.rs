@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod clients;
+mod doctor;
 mod images;
 mod instructions;
 mod ladder;
@@ -39,7 +40,7 @@ pub(super) enum Need {
 }
 
 /// All of them, in the order in which they run.
-pub(super) const ALL: [&[Scenario]; 10] = [
+pub(super) const ALL: [&[Scenario]; 11] = [
     &rooms::SCENARIOS,
     &clients::SCENARIOS,
     &ladder::SCENARIOS,
@@ -48,6 +49,7 @@ pub(super) const ALL: [&[Scenario]; 10] = [
     &wims::SCENARIOS,
     &images::SCENARIOS,
     &bad_input::SCENARIOS,
+    &doctor::SCENARIOS,
     &version::SCENARIOS,
     &instructions::SCENARIOS,
 ];

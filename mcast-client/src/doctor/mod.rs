@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
             return Ok(report.end());
         }
     };
-    report.head(&format!("server {server}, interface {interface}"));
+    report.head(&format!("server {server}, interface {}", judge::short(&interface)));
     host(&mut report, &interface, named.is_some(), server);
     let client = ClientId(receive::random());
     let watch = (server.is_ipv4() && !interface.loopback)
@@ -100,7 +100,12 @@ impl Examination {
         let len = path.both.unwrap_or(MIN_PROBE_LEN as u16);
         let unicast = self.stream(&mut trial, SampleWay::Client, rate, len, None);
         let lost = unicast.and_then(|facts| facts.counts.loss());
-        self.stream(&mut trial, SampleWay::Group, rate, len, lost);
+        match seen {
+            Some(Membership { received: 0, .. }) => {
+                self.report.tell(&Finding::untested("multicast rate", "the group is not heard"));
+            }
+            _ => drop(self.stream(&mut trial, SampleWay::Group, rate, len, lost)),
+        }
         Ok(seen)
     }
 

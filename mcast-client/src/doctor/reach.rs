@@ -28,9 +28,7 @@ pub(super) fn http(server: SocketAddr, client: ClientId) -> Finding {
             let reached = TcpStream::connect_timeout(&address, PATIENCE).map(drop).map_err(|error| error.kind());
             judge_http(address, content.tls.is_some(), reached.map(|()| begun.elapsed()))
         }
-        Ok(Inquired::Told { content: None, .. }) => {
-            Finding::ok(TEST, "the server has no content for single clients: none is needed")
-        }
+        Ok(Inquired::Told { content: None, .. }) => Finding::ok(TEST, "the server offers none, and none is needed"),
         Ok(Inquired::Silence) => Finding::untested(TEST, "the server does not say whether it serves by HTTP, too"),
         Err(error) => Finding::untested(TEST, error.to_string()),
     }

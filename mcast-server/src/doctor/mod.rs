@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &DoctorArguments, interrupt: &Interrupt) -> Result<
             return Ok(report.end());
         }
     };
-    report.head(&format!("interface {interface}, UDP {}, groups of {terms}", terms.control_port));
+    report.head(&format!("interface {}, UDP {}, groups of {terms}", judge::short(&interface), terms.control_port));
     let listening = !interface.loopback && !interface.v4.is_empty();
     let watch = listening.then(|| QuerierWatch::begin(&interface, arguments.listen)).and_then(Result::ok);
     let mut examination = Examination { report, terms, interface };
@@ -204,9 +204,9 @@ fn addresses(pool: Option<&AddressPool>) -> (Finding, IpAddr) {
     let finding = match warning(group) {
         Some(warning) => Finding::warning(TEST, warning.to_string(), "choose another one, or a range: --address auto"),
         None if free.allocate().is_err() => {
-            Finding::ok(TEST, format!("{group} ({class}) alone: one session at a time has it"))
+            Finding::ok(TEST, format!("{group} alone, {class}: for one session at a time"))
         }
-        None => Finding::ok(TEST, format!("{pool}, for example {group} ({class})")),
+        None => Finding::ok(TEST, format!("{pool}: {group}, {class}")),
     };
     (finding, group)
 }
@@ -226,7 +226,7 @@ mod tests {
         let of = |text: &str| addresses(Some(&AddressPool::parse(text, 1).unwrap())).0;
         assert_eq!(of("auto").outcome, Outcome::Ok);
         let single = of("239.194.7.1");
-        assert!(single.outcome == Outcome::Ok && single.seen.contains("one session at a time"), "{single}");
+        assert!(single.outcome == Outcome::Ok && single.seen.contains("for one session at a time"), "{single}");
         let colliding = of("239.128.0.1");
         assert!(colliding.outcome == Outcome::Warning && colliding.seen.contains("224.0.0.1"), "{colliding}");
         assert_eq!(addresses(None).0.outcome, Outcome::NotTestable);

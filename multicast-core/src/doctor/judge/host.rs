@@ -1,5 +1,7 @@
 //! Of the host: its interface, routes, buffers, clock.
 
+use std::net::IpAddr;
+
 use super::super::facts::{BufferFacts, Firewall, RouteFacts};
 use super::super::finding::Finding;
 use super::{grouped, per_second, span};
@@ -16,12 +18,13 @@ pub fn interface(chosen: &Interface, others: &[Interface], named: bool, wireless
         Some(mbit) => format!("{} Mbit/s", grouped(mbit.into())),
         None => "speed not known".to_owned(),
     };
-    let seen = format!("{chosen}: up, multicast, {speed}, MTU {}", grouped(chosen.mtu as u64));
+    let name = short(chosen);
+    let seen = format!("{name}: up, multicast, {speed}, MTU {}", grouped(chosen.mtu as u64));
     if chosen.loopback {
-        return Finding::ok(TEST, format!("{chosen}: reaches this host only"));
+        return Finding::ok(TEST, format!("{name}: reaches this host only"));
     }
     if !chosen.running {
-        return Finding::failure(TEST, format!("{chosen}: has no link"), "check the cable and the switch's port");
+        return Finding::failure(TEST, format!("{name}: has no link"), "check the cable and the switch's port");
     }
     if wireless {
         let advice = "use a cable: access points send multicast at their lowest rate\nor give the server a low --rate";
@@ -32,9 +35,18 @@ pub fn interface(chosen: &Interface, others: &[Interface], named: bool, wireless
         [] => finding,
         _ if named => finding,
         others => {
-            let names: Vec<_> = others.iter().map(ToString::to_string).collect();
+            let names: Vec<_> = others.iter().map(short).collect();
             finding.advise(format!("there are others, which --interface chooses: {}", names.join(", ")))
         }
+    }
+}
+
+/// Its name and its first address.
+pub fn short(interface: &Interface) -> String {
+    let v6 = interface.v6.iter().min_by_key(|address| address.is_unicast_link_local()).copied().map(IpAddr::V6);
+    match interface.v4.first().copied().map(IpAddr::V4).or(v6) {
+        Some(address) => format!("{} {address}", interface.name),
+        None => interface.name.clone(),
     }
 }
 
@@ -177,13 +189,13 @@ mod tests {
         let sound = interface(&eth("eth0"), &[], false, false);
         assert_eq!(
             (sound.outcome, &*sound.seen),
-            (Outcome::Ok, "eth0 (10.0.0.2): up, multicast, 1,000 Mbit/s, MTU 1,500")
+            (Outcome::Ok, "eth0 10.0.0.2: up, multicast, 1,000 Mbit/s, MTU 1,500")
         );
         assert_eq!(interface(&Interface { running: false, ..eth("eth0") }, &[], true, false).outcome, Outcome::Failure);
         assert_eq!(interface(&eth("wlan0"), &[], true, true).outcome, Outcome::Warning);
         let several = interface(&eth("eth0"), &[eth("eth1")], false, false);
         assert_eq!(several.outcome, Outcome::Ok);
-        assert!(several.advice.is_some_and(|advice| advice.contains("eth1 (10.0.0.2)")));
+        assert!(several.advice.is_some_and(|advice| advice.contains("eth1 10.0.0.2")));
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod stream;
 use std::time::Duration;
 
 pub use host::{
-    clock, firewall, interface, no_interface, receive_buffer, route_to_group, route_to_server, send_buffer,
+    clock, firewall, interface, no_interface, receive_buffer, route_to_group, route_to_server, send_buffer, short,
 };
 pub use network::{contact, group, loopback, others, path, querier, snooping};
 pub use stream::{stream, without_samples};

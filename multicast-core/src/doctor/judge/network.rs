@@ -47,7 +47,8 @@ pub fn contact(server: SocketAddr, contact: &Contact, host_answers: Option<bool>
             TEST,
             format!("the host answers, but not at UDP {port}: it is blocked on the way, or nobody listens"),
             format!(
-                "let UDP {port} pass, in both directions, at the server's firewall and between\nsee that mcast-server runs there, or mcast-server doctor --serve 10m"
+                "let UDP {port} pass, in both directions, at the server's firewall and between\n\
+                 see that mcast-server runs there, or mcast-server doctor --serve 10m"
             ),
         ),
         Contact::Silent => Finding::failure(
@@ -71,7 +72,7 @@ pub fn path(facts: PathFacts, stream: u16) -> Finding {
             Finding::ok(TEST, format!("{} bytes go there and back in one piece", bytes(both)))
         }
         Some(both) => {
-            let side = if there > Some(both) { "on the way from the server " } else { "" };
+            let side = if there >= Some(stream) { "on the way from the server " } else { "" };
             let mtu = both.saturating_add(HEADERS);
             Finding::failure(
                 TEST,
@@ -82,7 +83,8 @@ pub fn path(facts: PathFacts, stream: u16) -> Finding {
                     bytes(mtu)
                 ),
                 format!(
-                    "raise the MTU of what lies between\nor lower the server's to {mtu} (ip link set dev … mtu {mtu}): its datagrams become smaller"
+                    "raise the MTU of what lies between\n\
+                     or lower the server's to {mtu} (ip link set dev … mtu {mtu}): its datagrams become smaller"
                 ),
             )
         }
@@ -98,31 +100,33 @@ pub fn group(seen: &Membership, to: SocketAddr, interface: &str, firewall: &Fire
     let finding = match (seen.received, seen.overheard, seen.at_interface) {
         (1.., _, _) => {
             let time = span(seen.joined_in.unwrap_or_default());
-            Finding::ok(TEST, format!("{to} was heard {time} after it was joined"))
+            Finding::ok(TEST, format!("{to} came {time} after the join"))
         }
         (0, true, 1..) => {
-            let who = match firewall {
-                Firewall::Filters(what) => what,
-                _ => "its firewall, or rp_filter",
-            };
-            Finding::failure(
-                TEST,
-                format!("what is sent to {to} reaches {interface}, but this host drops it: {who}"),
-                format!(
-                    "let UDP {port}, and the other ports of streams (63000-64000), in for groups\nand see that net.ipv4.conf.{interface}.rp_filter is not 1, if the server is reached by another interface"
+            let (who, advice) = match firewall {
+                Firewall::Filters(what) => {
+                    (*what, format!("let the ports of streams, UDP 63000-64000 (here {port}), in for groups"))
+                }
+                _ => (
+                    "its firewall, or rp_filter",
+                    format!("let UDP {port} in for groups\nsee that net.ipv4.conf.{interface}.rp_filter is not 1"),
                 ),
-            )
+            };
+            let seen = format!("what is sent to {to} reaches {interface}, but this host drops it: {who}");
+            Finding::failure(TEST, seen, advice)
         }
         (_, true, _) => Finding::failure(
             TEST,
-            format!("nothing that is sent to {to} reaches {interface}, though it was joined"),
-            "is it the server's VLAN? does a switch between snoop without a querier, or block multicast?\nacross routers the server needs --ttl, and they multicast routing",
+            format!("nothing of {to} reaches {interface}, though it was joined"),
+            "is it the server's VLAN? does a switch snoop without a querier, or block multicast?\n\
+             across routers the server needs --ttl, and they multicast routing",
         ),
         (_, false, _) => Finding::failure(
             TEST,
-            format!("nothing that is sent to {to} is heard on {interface}, though it was joined"),
+            format!("nothing of {to} is heard on {interface}, though it was joined"),
             format!(
-                "does a firewall here let UDP {port} in for groups?\nis it the server's VLAN? does a switch between snoop without a querier?\nas root this test can tell which of them it is"
+                "does a firewall here let UDP {port} in for groups?\nis it the server's VLAN? does a switch snoop \
+                 without a querier?\nas root this test can tell which of them it is"
             ),
         ),
     };
@@ -149,7 +153,8 @@ pub fn snooping(seen: &Membership, loopback: bool) -> Finding {
         Finding::warning(
             TEST,
             "the group came before it was joined: the network floods it to every port",
-            "turn on IGMP snooping and a querier at the switch: else every port gets every stream\nwith a cable and no switch between it is as it must be",
+            "turn on IGMP snooping and a querier at the switch: else every port gets every stream\n\
+             with a cable and no switch between it is as it must be",
         )
     } else if seen.never_stopped {
         Finding::warning(
@@ -194,17 +199,22 @@ pub fn querier(facts: &QuerierFacts, seen: Option<&Membership>, loopback: bool) 
         return Finding::warning(
             TEST,
             format!("nobody asked for {time}: there is no querier"),
-            "have the switch, or a router, send IGMP queries: a switch that snoops forgets its members without them, and streams stop after some minutes",
+            "have the switch, or a router, send IGMP queries\n\
+             a switch that snoops forgets its members without them: streams stop after minutes",
         )
         .figure("listened_seconds", facts.listened.as_secs_f64());
     }
-    let silence = format!("nobody asked for {time}, which proves nothing: queriers ask every 125 s");
+    let silence = match facts.listened.as_secs() {
+        0 => "not listened for".to_owned(),
+        _ => format!("silence for {time} proves nothing: they ask every 125 s"),
+    };
     match seen {
         // The switch has acted on join and leave, and yet nobody asked.
         Some(seen) if seen.overheard && seen.received > 0 && seen.before == 0 => Finding::warning(
             TEST,
             format!("nobody asked for {time}, nor when this host left the group"),
-            "make sure: --listen 130s\nwithout a querier a switch that snoops forgets its members, and streams stop after some minutes",
+            "make sure: --listen 130s\n\
+             without a querier a switch that snoops forgets its members: streams stop after minutes",
         ),
         _ => Finding::untested(TEST, silence).advise("--listen 130s tells"),
     }
@@ -223,7 +233,7 @@ pub fn loopback(seen: &Membership, to: SocketAddr, interface: &str) -> Finding {
             format!("what this host sends to {to} by {interface} is not heard on {interface} itself"),
             format!("see that its firewall lets UDP {} out, and in for groups", to.port()),
         ),
-        _ => Finding::ok(TEST, format!("what this host sends to {to} is heard on {interface}")),
+        _ => Finding::ok(TEST, format!("{to}: sent, and heard, on {interface}")),
     }
 }
 
@@ -237,7 +247,7 @@ pub fn others(found: &io::Result<Vec<SocketAddr>>, port: u16) -> Finding {
             Finding::warning(
                 TEST,
                 format!("another one answers: {}", names.join(", ")),
-                "both may choose the same groups: give each a range of its own (--address), or one database (PostgreSQL)",
+                "both may choose the same groups: give each its own range (--address), or one database",
             )
             .figure("others", found.len() as f64)
         }
@@ -271,7 +281,7 @@ mod tests {
     #[test]
     fn who_blocks_a_group_is_named_as_far_as_it_was_seen() {
         let of = |seen: Membership, firewall| group(&seen, to(), "eth0", &firewall);
-        assert_eq!(of(sound(), Firewall::None).seen, "239.194.1.2:63007 was heard 12 ms after it was joined");
+        assert_eq!(of(sound(), Firewall::None).seen, "239.194.1.2:63007 came 12 ms after the join");
         let dropped = of(Membership { received: 0, ..sound() }, Firewall::Filters("nftables"));
         assert!(dropped.outcome == Failure && dropped.seen.ends_with("this host drops it: nftables"), "{dropped}");
         let away = of(Membership { received: 0, at_interface: 0, ..sound() }, Firewall::None);

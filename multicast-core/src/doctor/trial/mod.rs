@@ -1,11 +1,15 @@
 //! Measures from the client's side, over sockets: asks, follows the samples, and counts.
 
+mod following;
+mod line;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant as Deadline, SystemTime, UNIX_EPOCH};
 
+use self::following::{Following, GONE};
+use self::line::Line;
 use super::desk::LONGEST;
-use super::packet::{Datagram, Query};
 use super::path::PathSearch;
 use super::tally::{Counts, Tally};
 use crate::address::{GroupClass, classify};
@@ -16,8 +20,7 @@ use crate::net::{
 use crate::pace::{Rate, headers_on_wire, largest_payload};
 use crate::types::{ClientId, Instant};
 use crate::wire::{
-    Echo, INQUIRY_LEN, Inquiry, MAX_PROBE_LEN, MIN_PROBE_LEN, Packet, Probe, Sample, SampleAnswer, SampleWay,
-    SampleWish, Samples,
+    Echo, INQUIRY_LEN, Inquiry, MAX_PROBE_LEN, MIN_PROBE_LEN, Packet, Probe, Sample, SampleWay, SampleWish, Samples,
 };
 
 /// Between two questions that were not answered.
@@ -27,10 +30,6 @@ const INTERVAL: Duration = Duration::from_millis(200);
 const TRIES: u32 = 4;
 /// A size's answer is waited for so long, or four round trips.
 const PATH_PATIENCE: Duration = Duration::from_millis(60);
-/// How long a server may be busy.
-const BUSY_PATIENCE: Duration = Duration::from_secs(12);
-/// How long a server that answered before may be silent.
-const SILENCE: Duration = Duration::from_secs(3);
 /// After the last sample was due.
 const GRACE: Duration = Duration::from_millis(700);
 const BUFFER: usize = 256 << 10;
@@ -42,8 +41,6 @@ const JOINED: Duration = Duration::from_millis(1500);
 const JOIN_PATIENCE: Duration = Duration::from_secs(3);
 /// A switch asks twice, a second apart, before it believes that nobody is left (RFC 3376 §8.8).
 const LEFT: Duration = Duration::from_secs(5);
-/// Nothing for so long is nothing: there is a sample every 12 ms.
-const GONE: Duration = Duration::from_millis(1500);
 const TRICKLE_LEN: u16 = 100;
 
 /// Whether a server answers.
@@ -155,12 +152,6 @@ pub struct Trial {
     number: u32,
     round_trip: Duration,
     largest: u16,
-}
-
-/// A socket and the key that the server gave its address.
-struct Line {
-    socket: ControlSocket,
-    key: u64,
 }
 
 impl Trial {
@@ -365,163 +356,6 @@ impl Trial {
     fn probe(&self, number: u32, key: u64, samples: Option<SampleWish>) -> Probe {
         let len = MIN_PROBE_LEN as u16;
         Probe { client: self.client, number, samples, key, len, echo_len: len }
-    }
-}
-
-/// Servers that answer at `port` of any host of the interface's link but this one, within `patience`. The
-/// question is a broadcast (RFC 919), which no router passes on.
-pub fn others(interface: &Interface, port: u16, client: ClientId, patience: Duration) -> io::Result<Vec<SocketAddr>> {
-    let Some(own) = interface.v4.first() else { return Err(io::ErrorKind::AddrNotAvailable.into()) };
-    let socket = ControlSocket::bind((*own, 0).into(), BUFFER).map_err(io::Error::other)?;
-    socket.allow_broadcast()?;
-    let len = MIN_PROBE_LEN as u16;
-    let mut question = Vec::new();
-    Probe { client, number: 0, samples: None, key: 0, len, echo_len: len }.encode(&mut question);
-    let everybody = SocketAddr::from((Ipv4Addr::BROADCAST, port));
-    let (end, mut found, mut buffer) = (Deadline::now() + patience, Vec::new(), [0; 2048]);
-    while Deadline::now() < end {
-        socket.send_to(&question, everybody).map_err(io::Error::other)?;
-        let again = end.min(Deadline::now() + INTERVAL * 2);
-        while let Some(left) = again.checked_duration_since(Deadline::now()).filter(|left| !left.is_zero()) {
-            let _ = wait(&[socket.handle()], Some(left));
-            while let Ok(Some((len, from))) = socket.receive(&mut buffer) {
-                let theirs = matches!(Packet::decode(&buffer[..len]), Ok(Packet::Echo(echo)) if echo.client == client);
-                let local = matches!(from.ip(), IpAddr::V4(v4) if interface.v4.contains(&v4));
-                if theirs && !local && !found.contains(&from) {
-                    found.push(from);
-                }
-            }
-        }
-    }
-    Ok(found)
-}
-
-impl Line {
-    fn open(server: SocketAddr) -> Result<Self, NetError> {
-        Ok(Self { socket: ControlSocket::bind(any(server), BUFFER)?, key: 0 })
-    }
-
-    /// The answer to `probe`, if it comes within `patience`.
-    fn ask(&self, server: SocketAddr, probe: &Probe, patience: Duration) -> Option<Echo> {
-        let mut question = Vec::with_capacity(probe.len.into());
-        probe.encode(&mut question);
-        // One that the interface cannot send does not arrive.
-        self.socket.send_to(&question, server).ok()?;
-        let end = Deadline::now() + patience;
-        let mut buffer = [0; 2048];
-        loop {
-            while let Ok(Some((len, from))) = self.socket.receive(&mut buffer) {
-                match Packet::decode(&buffer[..len]) {
-                    Ok(Packet::Echo(echo))
-                        if (echo.client, echo.number) == (probe.client, probe.number) && from == server =>
-                    {
-                        return Some(echo);
-                    }
-                    _ => {}
-                }
-            }
-            let left = end.checked_duration_since(Deadline::now()).filter(|left| !left.is_zero())?;
-            let _ = wait(&[self.socket.handle()], Some(left));
-        }
-    }
-
-    /// Has samples sent; `number` is that of the last question.
-    fn order(
-        &mut self,
-        server: SocketAddr,
-        client: ClientId,
-        number: &mut u32,
-        wish: SampleWish,
-    ) -> Result<Samples, NoSamples> {
-        let begun = Deadline::now();
-        let mut heard = begun;
-        *number = number.wrapping_add(1);
-        let len = MIN_PROBE_LEN as u16;
-        loop {
-            let probe = Probe { client, number: *number, samples: Some(wish), key: self.key, len, echo_len: len };
-            let Some(echo) = self.ask(server, &probe, INTERVAL) else {
-                if heard.elapsed() > SILENCE {
-                    return Err(NoSamples::Silent);
-                }
-                continue;
-            };
-            heard = Deadline::now();
-            match echo.answer {
-                SampleAnswer::Coming(samples) => return Ok(samples),
-                SampleAnswer::Off | SampleAnswer::None => return Err(NoSamples::Off),
-                SampleAnswer::NoPlace => return Err(NoSamples::NoPlace),
-                SampleAnswer::Key if self.key != echo.key => self.key = echo.key,
-                SampleAnswer::Key => return Err(NoSamples::Silent),
-                SampleAnswer::Busy { retry_ms } => {
-                    let retry = Duration::from_millis(retry_ms.into());
-                    if begun.elapsed() + retry > BUSY_PATIENCE {
-                        return Err(NoSamples::Busy);
-                    }
-                    std::thread::sleep(retry);
-                    (*number, heard) = (number.wrapping_add(1), Deadline::now());
-                }
-            }
-        }
-    }
-}
-
-/// What reads one trickle at the interface and at a member's socket.
-struct Following<'a> {
-    overhear: Option<&'a Overhear>,
-    receiver: Option<MulticastReceiver>,
-    group: SocketAddr,
-    client: ClientId,
-    seen: Membership,
-    buffer: Vec<u8>,
-    /// When one last reached the interface.
-    latest: Instant,
-}
-
-impl Following<'_> {
-    /// Until then, or `enough`.
-    fn until(&mut self, clock: &Clock, end: Instant, enough: impl Fn(&Membership) -> bool) {
-        while clock.now() < end && !enough(&self.seen) {
-            self.take(clock, end);
-        }
-    }
-
-    /// Until then, or nothing came for a while.
-    fn until_silent(&mut self, clock: &Clock, end: Instant) {
-        while clock.now() < end && clock.now() - self.latest < GONE {
-            self.take(clock, end.min(self.latest + GONE));
-        }
-    }
-
-    fn take(&mut self, clock: &Clock, end: Instant) {
-        let handles: Vec<_> = [self.overhear.map(Overhear::handle), self.receiver.as_ref().map(|r| r.handle())]
-            .into_iter()
-            .flatten()
-            .collect();
-        let _ = wait(&handles, Some(clock.until(end)));
-        while let Some(Ok(Some(len))) = self.overhear.map(|overhear| overhear.receive(&mut self.buffer)) {
-            self.look(clock, len);
-        }
-        let Some(receiver) = &mut self.receiver else { return };
-        while let Ok(Some(received)) = receiver.receive(&mut self.buffer) {
-            let samples = received.datagrams(&self.buffer).filter_map(|datagram| ours(datagram, self.client));
-            self.seen.received += samples.filter(|sample| !sample.last).count() as u32;
-        }
-    }
-
-    /// Counts a packet that reached the interface.
-    fn look(&mut self, clock: &Clock, len: usize) {
-        let packet = &self.buffer[..len];
-        if let Some(datagram) = Datagram::read(packet) {
-            let to = SocketAddr::from((datagram.to, datagram.port));
-            if to == self.group && ours(datagram.payload, self.client).is_some_and(|sample| !sample.last) {
-                self.seen.at_interface += 1;
-                self.latest = clock.now();
-            }
-        } else if let Some(Query { from, group: Some(group), .. }) = Query::read(packet)
-            && IpAddr::V4(group) == self.group.ip()
-        {
-            self.seen.asked_by = Some(from);
-        }
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use identity::{Trust, TrustError};
 use manual::ManualArguments;
+use multicast_core::doctor::LONGEST;
+use multicast_core::pace::{Profile, Rate};
 use multicast_core::store::DEFAULT_SPOOL_BLOCKS;
 
 use crate::fallback::Fallback;
@@ -30,6 +32,8 @@ pub(crate) enum Command {
     /// Write manual pages and completions
     #[command(hide = true)]
     Manual(ManualArguments),
+    /// Test the network to a server: what would hurt a session, and what to do about it
+    Doctor(DoctorArguments),
 }
 
 const RECEIVE_HELP: &str = "\
@@ -149,6 +153,91 @@ impl ReceiveArguments {
     /// Where all goes that is not the image.
     pub(crate) fn sink(&self) -> Sink {
         if self.to_stdout() { Sink::Stderr } else { Sink::Stdout }
+    }
+}
+
+const DOCTOR_HELP: &str = "\
+Each line is a test: ok, untested (and why), warning or FAILURE, what was seen,
+and what to do. It takes about 20 s. As root it sees more: what reaches the
+interface though no program gets it, what switches do with a group that nobody
+wants, and IGMP queries.
+
+The server has to run: mcast-server send or serve, with any image, or without
+one mcast-server doctor --serve 10m. It sends test streams only while no session
+of it runs, one at a time, for 3 s at most, and no faster than its sessions.
+
+Examples:
+  mcast-client doctor --server 10.0.0.5
+      Test everything, at the rate of the server or of this link.
+  mcast-client doctor --server deploy --rate 400mbit
+      Measure loss at the rate of the sessions to come.
+  sudo mcast-client doctor --server deploy --listen 130s
+      Make sure of the IGMP querier, which asks every 125 s.
+  mcast-client doctor --server deploy --json
+      A finding a line, and a verdict, as NDJSON.
+
+Exit codes:
+  0    all fine; what could not be tested does not count
+  1    the network or the system refuses: nothing was tested
+  2    the command line is wrong
+  3    something failed
+  4    nothing failed, but there are warnings";
+
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_HELP)]
+pub(crate) struct DoctorArguments {
+    /// The server's name or address, and its control port unless that is 62999
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) server: String,
+
+    /// Interface to test, by its name or by one of its addresses [default: the one towards the server]
+    #[arg(long, value_name = "IF")]
+    pub(crate) interface: Option<String>,
+
+    /// Kind of the slowest link on the way: 10m, 100m, 1g or 10g [default: the server's or this link's, up to 1g]
+    #[arg(long, value_name = "KIND", value_parser = network, conflicts_with = "rate")]
+    pub(crate) network: Option<Profile>,
+
+    /// Rate on the wire at which loss is measured, for example 400mbit
+    #[arg(long, value_parser = rate)]
+    pub(crate) rate: Option<Rate>,
+
+    /// How long loss is measured, by unicast and by multicast, up to 3s
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = probe_time)]
+    pub(crate) time: Duration,
+
+    /// How long to listen for an IGMP querier; only 130s and more prove that there is none
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(crate) listen: Duration,
+
+    /// Print findings and the verdict as NDJSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl DoctorArguments {
+    /// The rate that was asked for.
+    pub(crate) fn wanted(&self) -> Option<Rate> {
+        self.rate.or(self.network.map(Profile::rate))
+    }
+}
+
+/// Reads a type of network, or a rate.
+fn network(text: &str) -> Result<Profile, String> {
+    text.parse::<Profile>().map_err(|error| format!("{error}\n  {}", error.help()))
+}
+
+/// Reads `400mbit`.
+fn rate(text: &str) -> Result<Rate, String> {
+    text.parse::<Rate>().map_err(|error| format!("{error}\n  {}", error.help()))
+}
+
+/// Reads a time that a server grants.
+fn probe_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    match (Duration::from_millis(100)..=LONGEST).contains(&time) {
+        true => Ok(time),
+        false => Err(format!("{text} lies outside of 100ms to 3s\n  a server sends test streams for no longer")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `mcast-client`: receives an image that `mcast-server` streams to many machines at once.
 
 mod cli;
+mod doctor;
 mod exit;
 mod fallback;
 mod http;
@@ -18,6 +19,7 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 use crate::interrupt::Interrupt;
+use crate::view::Sink;
 
 fn main() -> ExitCode {
     match Cli::parse().command {
@@ -26,6 +28,10 @@ fn main() -> ExitCode {
                 Ok(exit) => exit.into(),
                 Err(failure) => failure.report(arguments.json.then(|| arguments.sink())),
             }
+        }
+        // Nothing that it does has to be put in order: a signal ends it.
+        Command::Doctor(arguments) => {
+            doctor::run(&arguments).unwrap_or_else(|failure| failure.report(arguments.json.then_some(Sink::Stdout)))
         }
         Command::Manual(arguments) => match pages::run(&arguments) {
             Ok(exit) => exit.into(),

@@ -314,6 +314,6 @@ fn follow_up(line: &str, summary: &Summary, arguments: &ReceiveArguments) -> Res
 }
 
 /// From the system's randomness, by which the standard library's hash maps are seeded.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

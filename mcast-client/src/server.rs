@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 use multicast_core::engine::DEFAULT_CONTROL_PORT;
-use multicast_core::net::{self, Interface};
+use multicast_core::net::{self, Interface, InterfaceError};
 
 use crate::exit::{Exit, Failure};
 
@@ -24,6 +24,11 @@ pub(crate) fn resolve(text: &str) -> Result<SocketAddr, Failure> {
 
 /// The interface named, or else the one from which packets to the server leave.
 pub(crate) fn interface(named: Option<&str>, server: SocketAddr) -> Result<Interface, Failure> {
+    Ok(choose(named, server)?)
+}
+
+/// The same, with why there is none.
+pub(crate) fn choose(named: Option<&str>, server: SocketAddr) -> Result<Interface, InterfaceError> {
     let towards = || {
         let any: IpAddr = if server.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
         let socket = UdpSocket::bind((any, 0))?;
@@ -36,7 +41,7 @@ pub(crate) fn interface(named: Option<&str>, server: SocketAddr) -> Result<Inter
     {
         return Ok(interface);
     }
-    Ok(net::choose(named)?)
+    net::choose(named)
 }
 
 /// Host and port: `host`, `host:1`, `10.0.0.1:1`, `::1`, `[::1]` or `[::1]:1`.

@@ -36,6 +36,7 @@ impl Cli {
             Command::Send(arguments) => arguments.json,
             Command::Verify(arguments) => arguments.json,
             Command::Plan(arguments) => arguments.json,
+            Command::Doctor(arguments) => arguments.json,
             Command::Serve(_) | Command::Ctl(_) | Command::Token(_) | Command::Manual(_) => false,
         }
     }
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Serve(Box<ServeArguments>),
     /// See and steer a server that runs as a service, by its API
     Ctl(Box<CtlArguments>),
+    /// Test what a server needs of this host and its network, and let clients test
+    Doctor(Box<DoctorArguments>),
     /// Check WIMs against the integrity tables that they hold
     Verify(VerifyArguments),
     /// Forecast time and traffic of a session by simulating it, beside unicast
@@ -248,6 +251,80 @@ pub(crate) struct VerifyArguments {
     pub(crate) images: Vec<PathBuf>,
 
     /// Print results as NDJSON on the standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const DOCTOR_HELP: &str = "\
+Each line is a test: ok, untested (and why), warning or FAILURE, what was seen,
+and what to do. It takes about 15 s. As root it listens for IGMP queries, too.
+What lies between here and the clients is tested by mcast-client doctor.
+
+Where a server runs at the control port already, that one is tested: send and
+serve answer the doctor of clients by themselves. --serve does so without an
+image: test streams, one at a time, for 3 s at most.
+
+Examples:
+  mcast-server doctor
+      Test the only interface and the default ports.
+  mcast-server doctor --interface eth1 --serve 10m
+      Then let clients test for ten minutes: mcast-client doctor --server HOST
+  mcast-server doctor --config /etc/mcast/server.toml
+      Test what the settings name, their database and HTTP addresses, too.
+  sudo mcast-server doctor --listen 130s
+      Make sure of the IGMP querier, which asks every 125 s.
+
+Exit codes:
+  0    all fine; what could not be tested does not count
+  1    the network or the system refuses: nothing was tested
+  2    the command line is wrong
+  3    something failed
+  4    nothing failed, but there are warnings";
+
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_HELP)]
+pub(crate) struct DoctorArguments {
+    /// Settings of mcast-server serve: what they name is tested
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["address", "ports", "ttl"])]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Interface to test, by its name or by one of its addresses; required if there are several
+    #[arg(long, value_name = "IF")]
+    pub(crate) interface: Option<String>,
+
+    /// Group address: one, a range A-B, a prefix A/N, several with commas between, or auto (239.194.0.0/16)
+    #[arg(long, value_name = "ADDRESS", default_value = "auto")]
+    pub(crate) address: String,
+
+    /// UDP ports of streams
+    #[arg(long, value_name = "FIRST-LAST", default_value_t = DEFAULT_PORTS.to_string())]
+    pub(crate) ports: String,
+
+    /// UDP port at which clients ask [default: 62999]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) control_port: Option<u16>,
+
+    /// Kind of the slowest link on the way: 10m, 100m, 1g or 10g [default: the interface's]
+    #[arg(long, value_name = "KIND", value_parser = amounts::network, conflicts_with = "rate")]
+    pub(crate) network: Option<Profile>,
+
+    /// Rate on the wire of sessions to come, and the most that clients may test at, for example 400mbit
+    #[arg(long, value_parser = amounts::rate)]
+    pub(crate) rate: Option<Rate>,
+
+    /// Routers that streams may pass, plus one
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) ttl: u8,
+
+    /// How long to listen for an IGMP querier; only 130s and more prove that there is none
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = amounts::duration)]
+    pub(crate) listen: Duration,
+
+    /// Then let clients test for so long, for example 10m
+    #[arg(long, value_name = "TIME", value_parser = amounts::duration)]
+    pub(crate) serve: Option<Duration>,
+
+    /// Print findings and the verdict as NDJSON
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -77,6 +77,11 @@ impl Failure {
         &self.text
     }
 
+    /// What to do about it, if there is something.
+    pub(crate) fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
     /// Whether it is only what its user wanted.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.exit == Exit::Cancelled

@@ -4,6 +4,7 @@ mod amounts;
 mod cli;
 mod config;
 mod ctl;
+mod doctor;
 mod exit;
 mod host;
 mod interrupt;
@@ -34,6 +35,10 @@ fn main() -> ExitCode {
     match &cli.command {
         Command::Serve(arguments) => return serve::run(arguments),
         Command::Ctl(arguments) => return ctl::run(arguments),
+        Command::Doctor(arguments) => {
+            let ended = Interrupt::install().and_then(|interrupt| doctor::run(arguments, &interrupt));
+            return ended.unwrap_or_else(|failure| failure.report(arguments.json));
+        }
         _ => {}
     }
     let ended = Interrupt::install().and_then(|interrupt| match &cli.command {
@@ -42,7 +47,7 @@ fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(arguments, &interrupt),
         Command::Token(arguments) => token::run(arguments),
         Command::Manual(arguments) => pages::run(arguments),
-        Command::Serve(_) | Command::Ctl(_) => Ok(Exit::Success),
+        Command::Serve(_) | Command::Ctl(_) | Command::Doctor(_) => Ok(Exit::Success),
     });
     match ended {
         Ok(exit) => exit.into(),

@@ -33,7 +33,7 @@ pub(crate) struct Hashed {
 pub(crate) fn run(arguments: &SendArguments, interrupt: &Interrupt) -> Result<Exit, Failure> {
     let terms = Terms::settle(arguments)?;
     let images = open_all(arguments, &terms)?;
-    let engine = Engine::start(terms.engine(arguments.control_port))?;
+    let engine = Engine::start(terms.engine(arguments))?;
     images.iter().for_each(|image| engine.prepare(&image.name));
 
     let on_terminal = !arguments.json && view::is_live() && std::io::IsTerminal::is_terminal(&std::io::stdin());

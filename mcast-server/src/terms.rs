@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use multicast_core::address::{AddressError, AddressPool, GroupClass, PortRange, check_group, warning};
+use multicast_core::doctor::ProbePolicy;
 use multicast_core::engine::{EngineConfig, SessionConfig};
 use multicast_core::layout::DEFAULT_SYMBOL_SIZE;
 use multicast_core::manifest::CachePlace;
@@ -68,7 +69,8 @@ impl Terms {
         symbol_size(self.groups[0], self.interface.mtu)
     }
 
-    pub(crate) fn engine(&self, control_port: u16) -> EngineConfig {
+    pub(crate) fn engine(&self, arguments: &SendArguments) -> EngineConfig {
+        let SendArguments { control_port, ttl, dscp, .. } = *arguments;
         EngineConfig {
             interface: self.interface.clone(),
             control_port,
@@ -78,6 +80,11 @@ impl Terms {
             only_lent: false,
             doorkeeper: None,
             content: None,
+            probes: Some(ProbePolicy {
+                rate: self.profile.rate().min(self.total_rate.unwrap_or(Rate::MAX)),
+                ttl,
+                dscp,
+            }),
             seed: seed(),
         }
     }

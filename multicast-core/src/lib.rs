@@ -171,6 +171,7 @@
 pub mod address;
 pub mod bitmap;
 pub mod codec;
+pub mod doctor;
 pub mod engine;
 pub mod image;
 pub mod layout;

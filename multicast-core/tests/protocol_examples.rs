@@ -11,8 +11,9 @@ use multicast_core::layout::{FileEntry, Geometry, Layout};
 use multicast_core::manifest::{Hash, Manifest};
 use multicast_core::types::{BlockIndex, ClientId, Sequence, SessionId, Slot, SymbolIndex};
 use multicast_core::wire::{
-    ContentLocation, Directory, Heartbeat, Inquiry, Join, Leave, LeaveReason, Offer, Packet, Poll, Refusal,
-    RefuseReason, Release, ReleaseReason, Report, RunEncoder, SYMBOL_HEADER_LEN, SessionState, Symbol,
+    ContentLocation, Directory, Echo, Heartbeat, Inquiry, Join, Leave, LeaveReason, Offer, Packet, Poll, Probe,
+    Refusal, RefuseReason, Release, ReleaseReason, Report, RunEncoder, SYMBOL_HEADER_LEN, Sample, SampleAnswer,
+    SampleWay, SampleWish, Samples, SessionState, Symbol,
 };
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");
@@ -39,6 +40,14 @@ fn check(name: &str, bytes: &[u8]) {
 fn check_packet(name: &str, bytes: &[u8], packet: &Packet<'_>) {
     check(name, bytes);
     assert_eq!(Packet::decode(bytes).as_ref(), Ok(packet), "{name}");
+}
+
+/// The example `name` shows `bytes` but for the zeros that fill them up.
+fn check_beginning(name: &str, bytes: &[u8]) {
+    let shown = documented(name);
+    let filled = bytes.get(shown.len()..).is_some_and(|rest| rest.iter().all(|byte| *byte == 0));
+    let bytes = hex(bytes);
+    assert!(filled && bytes.starts_with(hex(&shown).trim_end()), "example {name:?} should read\n{bytes}");
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -98,15 +107,47 @@ fn an_inquiry_and_its_answer_read_as_documented() {
     let inquiry = Inquiry { client: CLIENT, image: "image" };
     let bytes = encoded(|out| inquiry.encode(out));
     assert_eq!(Packet::decode(&bytes), Ok(Packet::Inquiry(inquiry)));
-    // The document leaves out the filling.
-    let shown = documented("inquiry");
-    assert!(bytes.starts_with(&shown) && bytes[shown.len()..].iter().all(|byte| *byte == 0), "{}", hex(&bytes));
+    check_beginning("inquiry", &bytes);
 
     let content = Some(ContentLocation { port: 8095, tls: Some([0x5A; 32]) });
     let directory = Directory { client: CLIENT, content, image: "image" };
     check_packet("directory", &encoded(|out| directory.encode(out)), &Packet::Directory(directory));
     let nothing = Directory { client: CLIENT, content: None, image: "" };
     check_packet("directory-of-nothing", &encoded(|out| nothing.encode(out)), &Packet::Directory(nothing));
+}
+
+#[test]
+fn a_trial_reads_as_documented() {
+    let number = 7;
+    let key = 0x1C2D_3E4F_5061_7283;
+    let wish = SampleWish { way: SampleWay::Group, rate_kbit: 50_000, ms: 2000, len: 1472 };
+    let probe = Probe { client: CLIENT, number, samples: Some(wish), key, len: 96, echo_len: 96 };
+    let bytes = encoded(|out| probe.encode(out));
+    assert_eq!(Packet::decode(&bytes), Ok(Packet::Probe(probe)));
+    check_beginning("probe", &bytes);
+
+    let to = "239.194.7.9:63000".parse().unwrap();
+    let samples = Samples { starts_in_ms: 1000, rate_kbit: 50_000, to, ms: 2000 };
+    let echo = Echo {
+        client: CLIENT,
+        number,
+        clock_ms: 0x0195_5A1E_0C80,
+        rate_kbit: 930_000,
+        largest: 1472,
+        answer: SampleAnswer::Coming(samples),
+        key,
+        len: 96,
+    };
+    let bytes = encoded(|out| echo.encode(out));
+    assert_eq!(Packet::decode(&bytes), Ok(Packet::Echo(echo)));
+    check_beginning("echo", &bytes);
+
+    for (name, sequence, last) in [("sample", 0, false), ("sample-last", 8256, true)] {
+        let sample = Sample { client: CLIENT, number, sequence: Sequence(sequence), last, len: 1472 };
+        let bytes = encoded(|out| sample.encode(out));
+        assert_eq!(Packet::decode(&bytes), Ok(Packet::Sample(sample)));
+        check_beginning(name, &bytes);
+    }
 }
 
 #[test]

@@ -47,6 +47,9 @@ pub fn encode(packet: &Packet<'_>) -> Vec<u8> {
         Packet::Release(release) => release.encode(&mut out),
         Packet::Inquiry(inquiry) => inquiry.encode(&mut out),
         Packet::Directory(directory) => directory.encode(&mut out),
+        Packet::Probe(probe) => probe.encode(&mut out),
+        Packet::Echo(echo) => echo.encode(&mut out),
+        Packet::Sample(sample) => sample.encode(&mut out),
     }
     out
 }

@@ -133,6 +133,14 @@ pub(super) static SETTINGS: &[Key<Settings>] = &[
         |s| s.multicast.source_specific
     ),
     key!(
+        "multicast.probes",
+        Switch,
+        Value("true"),
+        Restart,
+        "whether clients may test the network by streams of seconds",
+        |s| s.multicast.probes
+    ),
+    key!(
         "multicast.madcap.server",
         Form("a host or an address, and a port behind a colon"),
         Value("239.255.255.254:2535"),

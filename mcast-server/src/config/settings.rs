@@ -124,6 +124,8 @@ pub(crate) struct Multicast {
     /// Differentiated services code point, below 64.
     pub(crate) dscp: u8,
     pub(crate) source_specific: bool,
+    /// Clients may test the network by short streams.
+    pub(crate) probes: bool,
     pub(crate) madcap: Madcap,
 }
 
@@ -136,6 +138,7 @@ impl Default for Multicast {
             ttl: 0,
             dscp: 0,
             source_specific: false,
+            probes: false,
             madcap: Madcap::default(),
         }
     }

@@ -20,6 +20,8 @@ pub(crate) mod views;
 
 use std::process::ExitCode;
 
+pub(crate) use start::{open_site, site_failure};
+
 use crate::config::{Loaded, ServeArguments, Surroundings};
 use crate::exit::{Exit, Failure};
 

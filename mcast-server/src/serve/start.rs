@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use identity::{Created, SiteIdentity};
+use multicast_core::doctor::ProbePolicy;
 use multicast_core::engine::{ContentLocation, Doorkeeper, Engine, EngineConfig};
 use multicast_core::net::{self, Interface};
+use multicast_core::pace::Rate;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -266,7 +268,8 @@ fn identity(settings: &Settings) -> Result<Option<SiteIdentity>, Failure> {
     Ok(Some(identity))
 }
 
-async fn open_site(settings: &Settings) -> Result<Site, Failure> {
+/// The site's database, as the settings name it.
+pub(crate) async fn open_site(settings: &Settings) -> Result<Site, Failure> {
     use crate::config::Database;
     let account = &settings.site.account;
     let backend = match (&settings.site.database, settings.site.sqlite_file()) {
@@ -282,7 +285,8 @@ async fn open_site(settings: &Settings) -> Result<Site, Failure> {
     Site::open(backend).await.map_err(|error| site_failure(&error))
 }
 
-fn site_failure(error: &crate::site::SiteError) -> Failure {
+/// What to say of its error.
+pub(crate) fn site_failure(error: &crate::site::SiteError) -> Failure {
     Failure::of(Exit::Error, error).with_help(error.help())
 }
 
@@ -324,7 +328,15 @@ fn start_engine(
     let doorkeeper: Option<Arc<dyn Doorkeeper>> = Some(gate);
     let usual = EngineConfig::new(interface.clone(), seed())?;
     let (control_port, total_rate) = (settings.server.control_port, settings.rate.total);
-    Ok(Engine::start(EngineConfig { control_port, total_rate, only_lent: true, doorkeeper, content, ..usual })?)
+    let profile = settings.rate.profile().unwrap_or_else(|| profile_of(interface));
+    let (rate, multicast) = (profile.rate().min(total_rate.unwrap_or(Rate::MAX)), &settings.multicast);
+    let probes = (multicast.enabled && multicast.probes).then_some(ProbePolicy {
+        rate,
+        ttl: multicast.ttl,
+        dscp: multicast.dscp,
+    });
+    let config = EngineConfig { control_port, total_rate, only_lent: true, doorkeeper, content, probes, ..usual };
+    Ok(Engine::start(config)?)
 }
 
 /// An address of the kind that streams go to: its family decides how large a symbol can be.

@@ -9,6 +9,7 @@ use crossbeam_channel::Sender as Channel;
 
 use super::clock::Clock;
 use super::doorkeeper::{Ask, Doorkeeper, Verdict};
+use super::probes::Probes;
 use super::session::{Inbound, pass_on};
 use crate::net::{ControlSocket, Waker, wait};
 use crate::sender::SenderEvent;
@@ -92,6 +93,7 @@ pub(super) struct FrontDoor {
     pub(super) clock: Clock,
     /// Where single clients get the images.
     pub(super) content: Option<ContentLocation>,
+    pub(super) probes: Probes,
 }
 
 impl FrontDoor {
@@ -123,6 +125,7 @@ impl FrontDoor {
             Packet::Report(report) => self.route(from, report.session, report.client, datagram),
             Packet::Leave(leave) => self.route(from, leave.session, leave.client, datagram),
             Packet::Inquiry(inquiry) => self.direct(from, &inquiry),
+            Packet::Probe(probe) => self.probes.handle(from, probe),
             _ => {}
         }
     }

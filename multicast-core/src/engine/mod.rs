@@ -18,6 +18,7 @@ mod outlets;
 mod output;
 mod places;
 mod priority;
+mod probes;
 mod server;
 mod session;
 mod session_thread;

@@ -11,10 +11,12 @@ use super::door::{FrontDoor, lock};
 use super::doorkeeper::Doorkeeper;
 use super::error::EngineError;
 use super::places::{Lent, Places};
+use super::probes::Probes;
 use super::session::{Inbound, Session, SessionConfig};
 use super::session_thread::SessionThread;
 use super::share::TotalRate;
 use crate::address::{AUTO_RANGE, AddressPool, DEFAULT_PORTS, PortRange};
+use crate::doctor::ProbePolicy;
 use crate::image::Delivery;
 use crate::manifest::Manifest;
 use crate::net::{ControlSocket, Interface, Waker};
@@ -50,6 +52,8 @@ pub struct EngineConfig {
     /// Where clients that multicast does not reach get the images by HTTP, on this host; it is told who
     /// asks.
     pub content: Option<ContentLocation>,
+    /// What clients may have sent to try the network by; without it their probes are echoed and no more.
+    pub probes: Option<ProbePolicy>,
     /// For session numbers and the choice of ports.
     pub seed: u64,
 }
@@ -66,6 +70,7 @@ impl EngineConfig {
             only_lent: false,
             doorkeeper: None,
             content: None,
+            probes: None,
             seed,
         })
     }
@@ -105,6 +110,7 @@ impl Engine {
             waker: waker.clone(),
             clock,
             content: config.content,
+            probes: Probes::new(config.probes, places.clone(), socket.clone(), clock, config.seed),
         };
         let thread = std::thread::Builder::new()
             .name("mcast-control".into())

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::error::NetError;
+use super::option;
 use super::receive::Received;
 use super::sys::{self, ControlBuffer, Handle, SendFault, Target};
 
@@ -66,6 +67,16 @@ impl ControlSocket {
         self.receive_buffer
     }
 
+    /// Sends everything with DF from now on, whatever the system has learned of the path, to find what passes.
+    pub fn never_fragment(&self) -> io::Result<()> {
+        option::never_fragment(&self.socket, self.local.is_ipv6())
+    }
+
+    /// Lets it send to all hosts of its link at once.
+    pub fn allow_broadcast(&self) -> io::Result<()> {
+        self.socket.set_broadcast(true)
+    }
+
     /// Sends one datagram; false if there is no room for it now and it is lost.
     pub fn send_to(&self, datagram: &[u8], to: SocketAddr) -> Result<bool, NetError> {
         let interface = || self.local.to_string();
@@ -94,6 +105,7 @@ impl ControlSocket {
         let granted = sys::set_receive_buffer(&self.socket, receive_buffer).unwrap_or(self.receive_buffer.granted);
         self.receive_buffer = BufferSize { asked: receive_buffer, granted };
         sys::enable_gro(&self.socket);
+        sys::enable_drop_counter(&self.socket);
         self.receive_buffer
     }
 
@@ -102,7 +114,8 @@ impl ControlSocket {
     pub fn receive_stream(&mut self, buf: &mut [u8]) -> io::Result<Option<Received>> {
         let Some(message) = sys::receive(&self.socket, buf, &mut self.said)? else { return Ok(None) };
         let segment = message.segment.filter(|segment| *segment > 0).unwrap_or(message.len);
-        Ok(Some(Received { len: message.len, segment, from: message.from, drops: 0 }))
+        let drops = message.drops.unwrap_or(0).into();
+        Ok(Some(Received { len: message.len, segment, from: message.from, drops }))
     }
 
     /// Itself, for a sender that shares it.

@@ -57,6 +57,17 @@ fn mtu_from(address: Ipv4Addr) -> io::Result<usize> {
     usize::try_from(getsockopt(&socket, sockopt::IpMtu)?).map_err(io::Error::other)
 }
 
+/// Bytes of the largest packet that goes to `to` in one piece, as far as the system has learned of the path;
+/// `None` if it does not tell. Nothing is sent.
+pub fn path_mtu(to: SocketAddr) -> Option<usize> {
+    if !to.is_ipv4() {
+        return None;
+    }
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).ok()?;
+    socket.connect(&to.into()).ok()?;
+    usize::try_from(getsockopt(&socket, sockopt::IpMtu).ok()?).ok()
+}
+
 fn describe(name: &str, index: u32, flags: InterfaceFlags) -> Interface {
     let number = |file: &str| {
         let text = fs::read_to_string(format!("/sys/class/net/{name}/{file}")).ok()?;
@@ -240,6 +251,19 @@ pub(super) fn receive(socket: &Socket, buf: &mut [u8], control: &mut ControlBuff
             }
         }
         return Ok(Some(received));
+    }
+}
+
+/// The next packet's length, `None` if there is none now.
+pub(super) fn receive_raw(socket: &Socket, buf: &mut [u8]) -> io::Result<Option<usize>> {
+    loop {
+        let mut slices = [IoSliceMut::new(buf)];
+        match recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut slices, None, MsgFlags::MSG_DONTWAIT) {
+            Ok(message) => return Ok(Some(message.bytes)),
+            Err(Errno::EAGAIN) => return Ok(None),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
     }
 }
 

@@ -66,6 +66,10 @@ impl<'a> Reader<'a> {
         self.array(what).map(u32::from_be_bytes)
     }
 
+    pub(super) fn u64(&mut self, what: &'static str) -> Result<u64, WireError> {
+        self.array(what).map(u64::from_be_bytes)
+    }
+
     pub(super) fn client(&mut self) -> Result<ClientId, WireError> {
         self.array("client").map(u64::from_be_bytes).map(ClientId)
     }
@@ -94,6 +98,19 @@ impl<'a> Reader<'a> {
         }
         let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains(char::is_control));
         text.ok_or(WireError::Text { what })
+    }
+
+    /// So many zeros.
+    pub(super) fn zeros(&mut self, len: usize, what: &'static str) -> Result<(), WireError> {
+        match self.bytes(len, what)?.iter().find(|byte| **byte != 0) {
+            None => Ok(()),
+            Some(byte) => Err(WireError::Value { field: what, value: (*byte).into(), bound: "0" }),
+        }
+    }
+
+    /// Nothing but zeros may be left.
+    pub(super) fn only_zeros(mut self, what: &'static str) -> Result<(), WireError> {
+        self.zeros(self.rest.len(), what)
     }
 
     /// Everything that is left.
@@ -138,6 +155,10 @@ impl<'b> Writer<'b> {
     }
 
     pub(super) fn u32(&mut self, value: u32) -> &mut Self {
+        self.bytes(&value.to_be_bytes())
+    }
+
+    pub(super) fn u64(&mut self, value: u64) -> &mut Self {
         self.bytes(&value.to_be_bytes())
     }
 

@@ -17,6 +17,7 @@ mod cursor;
 mod directory;
 mod heartbeat;
 mod join;
+mod probe;
 mod report;
 mod runs;
 mod symbol;
@@ -24,6 +25,9 @@ mod symbol;
 pub use directory::{ContentLocation, Directory, INQUIRY_LEN, Inquiry};
 pub use heartbeat::{Heartbeat, Poll, SessionState};
 pub use join::{Join, Offer, Refusal, RefuseReason};
+pub use probe::{
+    Echo, MAX_PROBE_LEN, MIN_PROBE_LEN, Probe, SAMPLE_HEADER_LEN, Sample, SampleAnswer, SampleWay, SampleWish, Samples,
+};
 pub use report::{Leave, LeaveReason, Release, ReleaseReason, Report};
 pub use runs::{Run, RunDecoder, RunEncoder};
 pub use symbol::{SYMBOL_HEADER_LEN, Symbol};
@@ -31,7 +35,8 @@ pub use symbol::{SYMBOL_HEADER_LEN, Symbol};
 /// The version of the protocol that this crate speaks.
 pub const VERSION: u8 = 1;
 
-/// Bytes of a control datagram's payload at most: fits a 1,500-byte frame with any IP header.
+/// Bytes of a control datagram's payload at most: fits a 1,500-byte frame with any IP header. Those that try
+/// the way may be longer, [`MAX_PROBE_LEN`].
 pub const MAX_CONTROL_LEN: usize = 1400;
 
 /// What kind of datagram it is, the low four bits of its first byte.
@@ -58,6 +63,12 @@ pub enum Kind {
     Inquiry = 8,
     /// To a client: where that is.
     Directory = 9,
+    /// To the server: tries the way there and back, and may ask for samples.
+    Probe = 10,
+    /// To a client: that arrived.
+    Echo = 11,
+    /// To the group or to a client: one datagram of a trial.
+    Sample = 12,
 }
 
 impl Kind {
@@ -73,6 +84,9 @@ impl Kind {
             7 => Self::Release,
             8 => Self::Inquiry,
             9 => Self::Directory,
+            10 => Self::Probe,
+            11 => Self::Echo,
+            12 => Self::Sample,
             _ => return None,
         })
     }
@@ -182,6 +196,12 @@ pub enum Packet<'a> {
     Inquiry(Inquiry<'a>),
     /// Where the content is.
     Directory(Directory<'a>),
+    /// A client tries the way.
+    Probe(Probe),
+    /// That arrived.
+    Echo(Echo),
+    /// One datagram of a trial.
+    Sample(Sample),
 }
 
 /// The version and kind of a datagram, whatever the rest says.
@@ -218,6 +238,9 @@ impl<'a> Packet<'a> {
             Kind::Release => Self::Release(Release::decode(datagram)?),
             Kind::Inquiry => Self::Inquiry(Inquiry::decode(datagram)?),
             Kind::Directory => Self::Directory(Directory::decode(datagram)?),
+            Kind::Probe => Self::Probe(Probe::decode(datagram)?),
+            Kind::Echo => Self::Echo(Echo::decode(datagram)?),
+            Kind::Sample => Self::Sample(Sample::decode(datagram)?),
         })
     }
 }

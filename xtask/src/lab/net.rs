@@ -126,6 +126,25 @@ impl Network {
         filter(&self.receiver(i), rules)
     }
 
+    /// Lets the switch ask nobody any more what groups it wants.
+    pub(crate) fn stop_querier(&self) -> Result<()> {
+        self.ip(&self.switch(), "link set br0 type bridge mcast_querier 0")
+    }
+
+    /// Lets the switch's port to receiver `i` carry packets of at most `mtu` bytes, and be silent about others.
+    pub(crate) fn narrow(&self, i: usize, mtu: u32) -> Result<()> {
+        self.ip(&self.switch(), &format!("link set {} mtu {mtu}", port(i)))
+    }
+
+    /// Drops what comes for this UDP port of the sender.
+    pub(crate) fn block_at_sender(&self, port: u16) -> Result<()> {
+        let rules = format!(
+            "add table ip shut; add chain ip shut arriving {{ type filter hook input priority -300; }}; \
+             add rule ip shut arriving iifname \"eth0\" udp dport {port} drop\n"
+        );
+        filter(&self.sender(), &rules)
+    }
+
     /// Connects or cuts the link of receiver `i`.
     pub(crate) fn set_link(&self, i: usize, up: bool) -> Result<()> {
         self.ip(&self.switch(), &format!("link set {} {}", port(i), if up { "up" } else { "down" }))

@@ -6,8 +6,9 @@ use fuzz_bodies::{Delivery, GROUP, SESSION, encode};
 use multicast_core::codec::CodecId;
 use multicast_core::types::{BlockIndex, ClientId, Sequence, Slot, SymbolIndex};
 use multicast_core::wire::{
-    ContentLocation, Directory, Heartbeat, Inquiry, Join, Leave, LeaveReason, Offer, Packet, Poll, Refusal,
-    RefuseReason, Release, ReleaseReason, Report, RunEncoder, SessionState, Symbol,
+    ContentLocation, Directory, Echo, Heartbeat, Inquiry, Join, Leave, LeaveReason, Offer, Packet, Poll, Probe,
+    Refusal, RefuseReason, Release, ReleaseReason, Report, RunEncoder, Sample, SampleAnswer, SampleWay, SampleWish,
+    Samples, SessionState, Symbol,
 };
 
 use super::Seeds;
@@ -36,6 +37,13 @@ pub(super) fn all() -> Seeds {
         ("directory", Packet::Directory(Directory { client: CLIENT, content: Some(content), image: "win11" })),
         ("directory-tls", Packet::Directory(Directory { client: CLIENT, content: Some(tls), image: "" })),
         ("directory-of-nothing", Packet::Directory(Directory { client: CLIENT, content: None, image: "" })),
+        ("probe", Packet::Probe(Probe { samples: None, ..probe() })),
+        ("probe-for-samples", Packet::Probe(probe())),
+        ("echo", Packet::Echo(echo(SampleAnswer::None))),
+        ("echo-busy", Packet::Echo(echo(SampleAnswer::Busy { retry_ms: 5000 }))),
+        ("echo-of-samples", Packet::Echo(echo(SampleAnswer::Coming(samples())))),
+        ("sample", Packet::Sample(sample(false))),
+        ("sample-last", Packet::Sample(sample(true))),
     ];
     let mut seeds: Seeds = packets.iter().map(|(name, packet)| ((*name).into(), encode(packet))).collect();
     let mut other =
@@ -43,6 +51,24 @@ pub(super) fn all() -> Seeds {
     other[0] = 0x24;
     seeds.push(("refusal-of-version-2".into(), other));
     seeds
+}
+
+fn probe() -> Probe {
+    let wish = SampleWish { way: SampleWay::Client, rate_kbit: 50_000, ms: 2000, len: 1472 };
+    Probe { client: CLIENT, number: 3, samples: Some(wish), key: 5, len: 90, echo_len: 80 }
+}
+
+fn echo(answer: SampleAnswer) -> Echo {
+    let (number, clock_ms, rate_kbit) = (3, 1_700_000_000_000, 930_000);
+    Echo { client: CLIENT, number, clock_ms, rate_kbit, largest: 1472, answer, key: 5, len: 80 }
+}
+
+fn samples() -> Samples {
+    Samples { starts_in_ms: 1000, rate_kbit: 50_000, to: GROUP, ms: 2000 }
+}
+
+fn sample(last: bool) -> Sample {
+    Sample { client: CLIENT, number: 3, sequence: Sequence(77), last, len: 72 }
 }
 
 fn symbol() -> Symbol<'static> {

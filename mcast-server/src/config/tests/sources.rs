@@ -230,6 +230,7 @@ fn effective_settings_are_shown_with_their_origin_and_without_secrets() {
         ttl = 1                                 # default
         dscp = 0                                # default
         source_specific = false                 # default
+        probes = true                           # default
 
         [multicast.madcap]
         server = "239.255.255.254:2535"         # default

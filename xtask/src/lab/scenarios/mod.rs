@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod clients;
+mod doctor;
 mod images;
 mod instructions;
 mod ladder;
@@ -52,6 +53,7 @@ pub(super) const ALL: [&[Scenario]; 11] = [
     &wims::SCENARIOS,
     &images::SCENARIOS,
     &bad_input::SCENARIOS,
+    &doctor::SCENARIOS,
     &version::SCENARIOS,
     &instructions::SCENARIOS,
 ];

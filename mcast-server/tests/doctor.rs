@@ -1,5 +1,7 @@
 //! `mcast-server doctor` on loopback: alone, beside a server, and with settings.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod support;
 
 use std::net::UdpSocket;

@@ -213,6 +213,7 @@ fn cases(session: &str) -> Vec<Case> {
         case("GET", "/api/v1/images/{name}", "/api/v1/images/odd%20%22name%22%20%C3%A4.img", Some(VIEWER), 200),
         case("GET", "/api/v1/images/{name}", "/api/v1/images/none", Some(VIEWER), 404),
         case("GET", "/api/v1/images/{name}", "/api/v1/images/%FF", Some(VIEWER), 400),
+        case("GET", "/api/v1/clients", "/api/v1/clients?path=air", Some(VIEWER), 400),
         case("GET", "/api/v1/sessions", "/api/v1/sessions?ended=1001", Some(VIEWER), 400),
         case("GET", one, "/api/v1/sessions/1-2", Some(VIEWER), 404),
         case("GET", one, "/api/v1/sessions/%FF", Some(VIEWER), 400),

@@ -115,8 +115,9 @@ impl Ended {
         assert_eq!(self.code, Some(code), "{text}");
         assert!(text.starts_with("error: "), "{text}");
         // Advice is indented; clap closes with where to find help.
-        let advice =
-            |line: &&str| line.is_empty() || line.starts_with("  ") || line.starts_with("For more information");
+        let advice = |line: &&str| {
+            line.is_empty() || ["  ", "Usage: ", "For more information"].iter().any(|kind| line.starts_with(kind))
+        };
         assert_eq!(text.lines().filter(|line| !advice(line)).count(), 1, "{text}");
         for word in words {
             assert!(text.contains(word), "no {word:?} in: {text}");

@@ -133,7 +133,7 @@ fn by_command(lab: &Lab, findings: &mut Findings) -> Result<()> {
     (0..4).try_for_each(|i| point.start_client(i))?;
     point.wait("four clients", Duration::from_secs(10), |p| Ok(p.session(DP)?.is_some_and(|s| s["active"] == 4)))?;
     let id = point.session(DP)?.context("no session")?["id"].as_str().context("no id")?.to_owned();
-    let mut command = |point: &mut Point<'_>, command: &str, state: &str| -> Result<f64> {
+    let command = |point: &mut Point<'_>, command: &str, state: &str| -> Result<f64> {
         let asked = Instant::now();
         point.post(DP, &format!("sessions/{id}"), &format!("{{\"command\":\"{command}\"}}"))?;
         point.wait(state, Duration::from_secs(5), |point| Ok(point.state(DP)? == state))?;

@@ -107,7 +107,9 @@ impl<'a> Point<'a> {
         files::make_private(&config)?;
         let mut command = self.in_namespace(host, &self.lab.binaries.server);
         command.args(["serve", "--config"]).arg(&config).args(["--log-format", "json"]);
-        self.setup.settings.iter().for_each(|setting| drop(command.args(["--set", setting])));
+        for setting in &self.setup.settings {
+            command.args(["--set", setting]);
+        }
         let label = self.label(&name);
         let server = Running::start(&label, &mut command, &self.folder)?;
         self.servers.insert(host, server);

@@ -419,7 +419,7 @@ fn session_time(
     let mut point = Point::serve(lab, setup)?;
     meanwhile(&mut point)?;
     (0..4).try_for_each(|i| point.start_client(i))?;
-    point.wait("the stream", Duration::from_secs(15), |point| Ok(point.state(DP)? != ""))?;
+    point.wait("the stream", Duration::from_secs(15), |point| Ok(!point.state(DP)?.is_empty()))?;
     look(&mut point)?;
     point.finish()?;
     Ok(point.time_of(|_| true)?.as_secs_f64())

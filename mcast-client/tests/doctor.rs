@@ -19,8 +19,8 @@ fn doctor(server: &str, more: &[&str]) -> Ended {
 }
 
 fn engine(probes: Option<ProbePolicy>) -> Engine {
-    let usual = EngineConfig::new(net::choose(Some("lo")).unwrap(), 7).unwrap();
-    Engine::start(EngineConfig { control_port: 0, probes, ..usual }).unwrap()
+    let usual = EngineConfig::new(net::choose(Some("lo")).expect("lo is there"), 7).expect("there is memory");
+    Engine::start(EngineConfig { control_port: 0, probes, ..usual }).expect("lo can be used")
 }
 
 fn finding<'a>(ended: &'a Ended, test: &str) -> &'a Value {

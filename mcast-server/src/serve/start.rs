@@ -158,14 +158,14 @@ fn reload(point: &Point, arguments: &ServeArguments) {
             new.warnings.iter().for_each(|text| warn!("{text}"));
             let old = point.settings();
             let changes = Settings::changes(&old, &new.settings);
+            let settings = old.with_applicable(&new.settings);
+            log::apply(&settings.log);
+            point.apply(settings);
             if changes.is_empty() {
                 info!("the settings are as they were");
             }
             changes.apply.iter().for_each(|change| info!("applied: {change}"));
             changes.restart.iter().for_each(|change| warn!("needs a restart: {change}"));
-            let settings = old.with_applicable(&new.settings);
-            log::apply(&settings.log);
-            point.apply(settings);
         }
         Err(error) => error!("the settings stay as they were: {error}"),
     }

@@ -77,6 +77,11 @@ export class HeatMap {
     return (this.values.get(client)?.[column] ?? 0) / 255;
   }
 
+  /** What a client has of all: of the map itself, so that figure and row say the same. */
+  whole({ client, share }) {
+    return this.values.has(client) && share < 1 ? this.shares(client, 1)[0] : share;
+  }
+
   /** Shares of a client's `parts` equal parts, for the table that says the same. */
   shares(client, parts) {
     const values = this.values.get(client);
@@ -153,7 +158,8 @@ export class HeatMap {
     const [text, muted] = [colour('text'), colour('muted')];
     context.font = FONT;
     context.textBaseline = 'middle';
-    this.clients.forEach(({ host, share, gone }, row) => {
+    this.clients.forEach((machine, row) => {
+      const { host, gone } = machine;
       const middle = (row + 0.5) * box.height;
       if (gone) {
         context.globalAlpha = 0.6;
@@ -167,7 +173,7 @@ export class HeatMap {
       context.fillText(fitted(context, host, box.left - 10), box.left - 8, middle);
       if (box.right < SHARES) return;
       context.fillStyle = muted;
-      context.fillText(percent(share), box.left + box.map + box.right - 2, middle);
+      context.fillText(percent(this.whole(machine)), box.left + box.map + box.right - 2, middle);
     });
     if (box.named) return;
     context.fillStyle = muted;
@@ -205,7 +211,7 @@ export class HeatMap {
   }
 
   describe() {
-    const shares = this.clients.filter(({ gone }) => !gone).map(({ share }) => share);
+    const shares = this.clients.filter(({ gone }) => !gone).map((machine) => this.whole(machine));
     const least = Math.min(...shares, 1);
     const whole = shares.filter((share) => share >= 1).length;
     const text = shares.length === 0 ? 'Nobody is in the session.'
@@ -265,10 +271,11 @@ export class HeatMap {
     this.cursor = at && { ...at, keyed };
     show(this.tip, Boolean(at));
     if (at) {
-      const { client, host, share } = this.clients[at.row];
+      const machine = this.clients[at.row];
+      const { client, host } = machine;
       const [from, to] = [at.column, at.column + 1].map((column) => (column / Math.max(1, this.columns)) * 100);
       const part = `part ${from.toFixed(0)}–${to.toFixed(0)} %`;
-      setText(this.tip, `${host}: ${percent(this.value(client, at.column))} of ${part}, ${percent(share)} of all`);
+      setText(this.tip, `${host}: ${percent(this.value(client, at.column))} of ${part}, ${percent(this.whole(machine))} of all`);
       this.place(at);
       if (keyed) setText(this.spoken, this.tip.textContent);
     }

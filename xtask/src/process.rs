@@ -173,9 +173,18 @@ impl Running {
         self.output.as_ref().map(|output| events::read(&output.stderr)).unwrap_or_default()
     }
 
+    /// What it wrote to standard output so far.
+    pub(crate) fn stdout(&self) -> String {
+        self.said(|output| &output.stdout)
+    }
+
     /// What it wrote to standard error so far.
     pub(crate) fn stderr(&self) -> String {
-        let read = |output: &Output| std::fs::read(&output.stderr).ok();
+        self.said(|output| &output.stderr)
+    }
+
+    fn said(&self, file: impl Fn(&Output) -> &PathBuf) -> String {
+        let read = |output: &Output| std::fs::read(file(output)).ok();
         self.output.as_ref().and_then(read).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
     }
 

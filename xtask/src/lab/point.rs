@@ -314,10 +314,11 @@ impl Drop for Point<'_> {
     }
 }
 
-/// A PostgreSQL server of our own, reached by a socket in its folder: no packet leaves the machine.
+/// A PostgreSQL server of our own, reached by a socket in its folder, or by loopback: no packet leaves the machine.
 pub(super) struct Postgres {
     folder: PathBuf,
     programs: PathBuf,
+    port: u16,
 }
 
 impl Postgres {
@@ -329,10 +330,11 @@ impl Postgres {
     }
 
     /// Makes a cluster in `folder` and starts it. The roles are `root`, by peer authentication, and `mcast`
-    /// with the password `lab-password`.
+    /// and `admin` with the password `lab-password`.
     pub(super) fn start(folder: &Path) -> Result<Self> {
         let programs = Self::programs().context("PostgreSQL is not installed")?;
-        let postgres = Self { folder: folder.join("postgres"), programs };
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let postgres = Self { folder: folder.join("postgres"), programs, port };
         std::fs::create_dir(&postgres.folder)?;
         tools::run("chown", ["postgres".as_ref(), postgres.folder.as_os_str()])?;
         // Its user must be able to come this far.
@@ -341,15 +343,17 @@ impl Postgres {
         }
         let data = postgres.data();
         postgres.call("initdb", &["--auth-local=peer", "--auth-host=scram-sha-256", "-D", &data])?;
-        let rules = "local all mcast scram-sha-256\nlocal all all peer\n";
+        let rules = "local all mcast scram-sha-256\nlocal all all peer\nhost all all 127.0.0.1/32 scram-sha-256\n";
         std::fs::write(format!("{data}/pg_hba.conf"), rules)?;
         postgres.go_on()?;
         for statement in [
             "create role root login superuser",
+            "create role admin login superuser password 'lab-password'",
             "create role mcast login password 'lab-password'",
             "create database mcast owner mcast",
         ] {
-            postgres.call("psql", &["-h", &postgres.socket(), "-q", "-c", statement, "postgres"])?;
+            let port = port.to_string();
+            postgres.call("psql", &["-h", &postgres.socket(), "-p", &port, "-q", "-c", statement, "postgres"])?;
         }
         Ok(postgres)
     }
@@ -358,10 +362,20 @@ impl Postgres {
     pub(super) fn settings(&self) -> Vec<String> {
         let secret = self.folder.join("password");
         vec![
-            format!("site.database=postgres:///mcast?host={}", self.socket()),
+            format!("site.database={}", self.peer_url()),
             "site.account.user=mcast".to_owned(),
             format!("site.account.password_file={}", secret.display()),
         ]
+    }
+
+    /// Where its administrator finds it.
+    pub(super) fn url(&self) -> String {
+        format!("postgres://admin:lab-password@127.0.0.1:{}/mcast", self.port)
+    }
+
+    /// The same by its socket, as whoever the system's user is.
+    pub(super) fn peer_url(&self) -> String {
+        format!("postgres:///mcast?host={}&port={}", self.socket(), self.port)
     }
 
     /// Stops it: nobody can connect.
@@ -373,7 +387,7 @@ impl Postgres {
     pub(super) fn go_on(&self) -> Result<()> {
         std::fs::write(self.folder.join("password"), "lab-password\n")?;
         files::make_private(&self.folder.join("password"))?;
-        let options = format!("-c listen_addresses= -k {} -c fsync=off", self.socket());
+        let options = format!("-c listen_addresses=127.0.0.1 -p {} -k {} -c fsync=off", self.port, self.socket());
         self.call("pg_ctl", &["-D", &self.data(), "-w", "-o", &options, "-l", &self.log(), "start"])
     }
 

@@ -27,12 +27,14 @@ pub(crate) const NETWORK: [Tool; 4] = [
 ];
 
 /// What single scenarios of the lab need.
-pub(super) const SCENARIOS: [Tool; 7] = [
+pub(super) const SCENARIOS: [Tool; 9] = [
     Tool { program: "mount", package: "mount", essential: true },
     Tool { program: "wimlib-imagex", package: "wimtools", essential: false },
     Tool { program: "curl", package: "curl", essential: false },
     Tool { program: "setpriv", package: "util-linux", essential: false },
     Tool { program: "pg_createcluster", package: "postgresql", essential: false },
+    Tool { program: "chromium", package: "chromium", essential: false },
+    Tool { program: "chromedriver", package: "chromium-driver", essential: false },
     Tool { program: "diff", package: "diffutils", essential: false },
     crate::instructions::VALGRIND,
 ];

@@ -10,6 +10,7 @@ mod rooms;
 mod serve;
 mod server;
 mod sessions;
+mod suites;
 mod version;
 mod wims;
 
@@ -43,7 +44,7 @@ pub(super) enum Need {
 }
 
 /// All of them, in the order in which they run.
-pub(super) const ALL: [&[Scenario]; 12] = [
+pub(super) const ALL: [&[Scenario]; 13] = [
     &rooms::SCENARIOS,
     &clients::SCENARIOS,
     &ladder::SCENARIOS,
@@ -54,6 +55,7 @@ pub(super) const ALL: [&[Scenario]; 12] = [
     &images::SCENARIOS,
     &bad_input::SCENARIOS,
     &doctor::SCENARIOS,
+    &suites::SCENARIOS,
     &version::SCENARIOS,
     &instructions::SCENARIOS,
 ];

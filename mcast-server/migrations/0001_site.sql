@@ -107,19 +107,7 @@ CREATE TABLE images (
     multicast TEXT NOT NULL,
     state TEXT NOT NULL,
     root TEXT NOT NULL,
-    digest TEXT NOT NULL,
     PRIMARY KEY (server, name)
-);
-
--- BLAKE3 of whole files, as long as the file is what it was.
-CREATE TABLE digests (
-    path TEXT NOT NULL,
-    size BIGINT NOT NULL,
-    mtime_ns BIGINT NOT NULL,
-    inode BIGINT NOT NULL,
-    digest TEXT NOT NULL,
-    used_ms BIGINT NOT NULL,
-    PRIMARY KEY (path, size, mtime_ns, inode)
 );
 
 -- What an operator asked one server for, on its way to another one.

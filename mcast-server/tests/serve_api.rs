@@ -169,7 +169,7 @@ fn every_path_method_and_status_is_answered_as_it_is_described() {
         .collect();
     assert!(missing.is_empty(), "described, but not tried: {missing:#?}");
     // Lists had something in them, so that their rows have been checked.
-    for list in ["images", "sessions?ended=10", "clients", "queue", "history", "settings"] {
+    for list in ["images", "site/images", "sessions?ended=10", "clients", "queue", "history", "settings"] {
         let rows = point.get(&format!("/api/v1/{list}")).json();
         assert!(!rows.as_array().unwrap().is_empty(), "{list}");
     }
@@ -190,6 +190,7 @@ fn cases(session: &str) -> Vec<Case> {
         ("/api/v1/site", "/api/v1/site".to_owned()),
         ("/api/v1/settings", "/api/v1/settings".to_owned()),
         ("/api/v1/images", "/api/v1/images".to_owned()),
+        ("/api/v1/site/images", "/api/v1/site/images".to_owned()),
         ("/api/v1/images/{name}", "/api/v1/images/held.img".to_owned()),
         ("/api/v1/sessions", "/api/v1/sessions?ended=10".to_owned()),
         ("/api/v1/sessions/{id}", of_session.clone()),

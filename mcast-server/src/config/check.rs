@@ -160,7 +160,6 @@ impl Check<'_> {
 
 fn rank(origin: &Origin) -> u8 {
     match origin {
-        Origin::Default => 0,
         Origin::File { .. } => 1,
         Origin::Environment(_) => 2,
         Origin::Flag(_) => 3,

@@ -9,8 +9,6 @@ use crate::exit::{Exit, Failure};
 /// Where a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// Nobody said anything.
-    Default,
     /// A line of the file, and the column in characters, both from 1.
     File { file: Arc<PathBuf>, line: usize, column: usize },
     /// An environment variable.
@@ -19,11 +17,10 @@ pub(crate) enum Origin {
     Flag(String),
 }
 
-/// `server.toml:12`, `MCAST_HTTP__LISTEN`, `--listen`, `default`.
+/// `server.toml:12`, `MCAST_HTTP__LISTEN`, `--listen`.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Default => f.write_str("default"),
             Self::File { file, line, .. } => write!(f, "{}:{line}", file.display()),
             Self::Environment(name) | Self::Flag(name) => f.write_str(name),
         }
@@ -63,7 +60,7 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
-            None | Some(Origin::Default) => {}
+            None => {}
             Some(origin @ Origin::File { column, .. }) => write!(f, "{origin}:{column}: ")?,
             Some(origin) => write!(f, "{origin}: ")?,
         }

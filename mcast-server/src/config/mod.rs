@@ -10,7 +10,6 @@
 //! All that is wrong is found before anything is said about it.
 
 // Nothing serves yet.
-#![allow(dead_code, unused_imports, reason = "`serve` is to call it")]
 
 mod arguments;
 mod changes;
@@ -39,14 +38,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 pub(crate) use arguments::ServeArguments;
-pub(crate) use changes::{Change, Changes};
-pub(crate) use error::{ConfigError, Origin, Problem};
-pub(crate) use kind::{Reload, Shown};
-pub(crate) use schedule::{ClockTime, Schedule};
+#[cfg(test)]
+pub(crate) use changes::Changes;
+pub(crate) use error::{ConfigError, Problem};
+pub(crate) use schedule::Schedule;
 pub(crate) use secret::{Secret, SecretFileError, read_file as read_secret_file};
 pub(crate) use settings::{
-    Account, AddressSource, Cache, Clients, Content, Database, Encryption, HostPort, Http, Image, Log, LogFormat,
-    Madcap, Multicast, MulticastUse, RateSettings, Role, Server, Session, Settings, Site, Slow, TlsUse, Token,
+    AddressSource, Database, Encryption, HostPort, Image, Log, LogFormat, Madcap, MulticastUse, Role, Settings, Token,
     Unlisted, WhenFull,
 };
 pub(crate) use surroundings::Surroundings;
@@ -76,11 +74,6 @@ impl Loaded {
             ConfigError::new(vec![problem.with_help("--config names a TOML file; an example is server.toml")])
         })?;
         Self::settle(Some(&ConfigFile { path: path.clone(), text, mode }), arguments, around)
-    }
-
-    /// Where the setting at `path` comes from.
-    pub(crate) fn origin(&self, path: &str) -> Origin {
-        self.origins.get(path).cloned().unwrap_or(Origin::Default)
     }
 
     /// What `--check-config` prints: all settings in the file's form, secrets hidden, behind each its origin; then

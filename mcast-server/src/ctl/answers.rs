@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-pub(super) use crate::serve::views::{ClientView, ImageView, SessionView};
+pub(super) use crate::serve::views::{ClientView, ImageView, SessionView, SiteImageView};
 
 /// `/site`.
 #[derive(Debug, Clone, Deserialize)]

@@ -104,6 +104,10 @@ pub(super) enum CtlCommand {
         /// Show this one only, with all that is known of it
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: Option<String>,
+
+        /// Those of all servers of the site
+        #[arg(long, conflicts_with = "name")]
+        site: bool,
     },
 
     /// Sessions of the site

@@ -43,7 +43,8 @@ fn carry_out(arguments: &CtlArguments) -> Result<CtlExit, CtlError> {
     let paper = Paper::here(connection.json);
     let done = match &arguments.command {
         CtlCommand::Status => show::status(&api, &paper),
-        CtlCommand::Images { name } => show::images(&api, &paper, name.as_deref()),
+        CtlCommand::Images { site: true, .. } => show::site_images(&api, &paper),
+        CtlCommand::Images { name, .. } => show::images(&api, &paper, name.as_deref()),
         CtlCommand::Sessions { ended } => show::sessions(&api, &paper, *ended),
         CtlCommand::Session { session } => show::session(&api, &paper, session),
         CtlCommand::Clients { session } => show::clients(&api, &paper, session.as_deref()),

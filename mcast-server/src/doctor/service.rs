@@ -101,10 +101,11 @@ mod tests {
     use multicast_core::doctor::Outcome;
 
     use super::*;
-    use crate::config::Http;
 
     fn settings(listen: &[std::net::SocketAddr]) -> Settings {
-        Settings { http: Http { listen: listen.to_vec(), ..Http::default() }, ..Settings::default() }
+        let mut settings = Settings::default();
+        settings.http.listen = listen.to_vec();
+        settings
     }
 
     #[test]

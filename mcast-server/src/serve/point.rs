@@ -48,6 +48,8 @@ pub(crate) struct Point {
     /// Told when a stream found no place.
     pub(crate) place_wanted: Arc<Notify>,
     news: broadcast::Sender<Arc<News>>,
+    /// The sessions of the site's other servers, as they were seen last.
+    others: Mutex<Vec<SessionView>>,
     /// Sessions of the last start that are to go on, by image: whether they had started.
     resumable: Mutex<HashMap<String, bool>>,
     pub(crate) totals: Mutex<Totals>,
@@ -170,6 +172,7 @@ impl Point {
             unicasts: Unicasts::default(),
             place_wanted: Arc::default(),
             news: broadcast::Sender::new(NEWS_WAITING),
+            others: Mutex::default(),
             resumable: Mutex::new(parts.resumable),
             totals: Mutex::default(),
         }
@@ -227,13 +230,17 @@ impl Point {
     }
 
     /// All sessions of the site that run: this server's as they are, other servers' as they told last.
-    pub(crate) async fn site_sessions(&self) -> Result<Vec<SessionView>, SiteError> {
-        let mut all = self.running();
-        let others = self.site.sessions(SessionFilter::Live).await?;
-        all.extend(
-            others.into_iter().filter(|seen| seen.row.server != self.server && !seen.dead).map(SessionView::from),
-        );
-        Ok(all)
+    pub(crate) fn site_sessions(&self) -> Vec<SessionView> {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        self.running().into_iter().chain(others.iter().cloned()).collect()
+    }
+
+    /// Asks the site for the sessions of other servers: once for everybody who asks this one.
+    pub(crate) async fn look_at_others(&self) -> Result<(), SiteError> {
+        let live = self.site.sessions(SessionFilter::Live).await?;
+        let others = live.into_iter().filter(|seen| seen.row.server != self.server && !seen.dead);
+        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = others.map(SessionView::from).collect();
+        Ok(())
     }
 
     /// The clients of a session of the site, as its server told last; `None` if there is no such session.

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use tracing::{error, info, warn};
 
 use super::content::{Catalogue, Keeper, KeeperConfig};
@@ -53,7 +53,7 @@ pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<
     let catalogue = Catalogue::new();
     let (gate, wishes) = Gate::new(catalogue.clone(), &settings);
     let gate = Arc::new(gate);
-    let content = content_location(&settings, &interface, identity.as_ref());
+    let content = content_location(&settings, &interface, &identity);
     let by_http = content.is_some();
     let engine = start_engine(&settings, &interface, gate.clone(), content)?;
     let place = settings.cache_place();
@@ -84,14 +84,19 @@ pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<
     running.spawn(tasks::fulfil(point.clone(), wishes));
     running.spawn(tasks::look(point.clone(), stopped.clone()));
     running.spawn(tasks::follow_content(point.clone(), stopped.clone()));
-    running.spawn(tasks::obey(point.clone(), stopped.clone()));
+    running.spawn(tasks::follow_site(point.clone(), stopped.clone()));
     running.spawn(supervised::run(point.clone()));
     let source = source_of_places(&point, &settings).await?;
     let keeping = tokio::spawn(keeper_of_places(&point, &settings).run(source, stopped.clone()));
-    let answering = listen(&point, sockets, identity.as_ref(), &stopped);
-    say_ready(&point, identity.as_ref());
+    let (tls, certificates) = watch::channel(identity.server_config());
+    let answering = listen(&point, sockets, &identity, certificates, &stopped);
+    say_ready(&point, &identity);
 
-    until_stopped(&point, &mut signals, arguments).await;
+    until_stopped(&point, &mut signals, |point| {
+        reload(point, arguments);
+        renew(&point.settings(), &identity, &tls);
+    })
+    .await;
 
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     info!("stopping; sessions go on with the next start");
@@ -128,12 +133,17 @@ impl Signals {
     }
 }
 
-async fn until_stopped(point: &Arc<Point>, signals: &mut Signals, arguments: &ServeArguments) {
+async fn until_stopped(point: &Arc<Point>, signals: &mut Signals, reload: impl Fn(&Point)) {
     loop {
         tokio::select! {
             _ = signals.interrupt.recv() => break,
             _ = signals.terminate.recv() => break,
-            _ = signals.hangup.recv() => reload(point, arguments),
+            _ = signals.hangup.recv() => {
+                let reloading = |now| sd_notify::notify(&[NotifyState::Reloading, now]);
+                let _ = NotifyState::monotonic_usec_now().map(reloading);
+                reload(point);
+                let _ = sd_notify::notify(&[NotifyState::Ready]);
+            }
         }
     }
     // Who cannot wait says it again.
@@ -152,7 +162,6 @@ async fn until_stopped(point: &Arc<Point>, signals: &mut Signals, arguments: &Se
 
 /// Reads the settings again and takes over what can be.
 fn reload(point: &Point, arguments: &ServeArguments) {
-    let _ = sd_notify::NotifyState::monotonic_usec_now().map(|now| sd_notify::notify(&[NotifyState::Reloading, now]));
     match Loaded::load(arguments, &Surroundings::here()) {
         Ok(new) => {
             new.warnings.iter().for_each(|text| warn!("{text}"));
@@ -169,7 +178,23 @@ fn reload(point: &Point, arguments: &ServeArguments) {
         }
         Err(error) => error!("the settings stay as they were: {error}"),
     }
-    let _ = sd_notify::notify(&[NotifyState::Ready]);
+}
+
+/// Reads a supplied certificate again: those of public authorities are renewed every few weeks. Clients know the
+/// site by its key, so that another key takes a restart.
+fn renew(settings: &Settings, known: &SiteIdentity, tls: &watch::Sender<Arc<ServerConfig>>) {
+    let (Some(certificate), Some(key)) = (&settings.http.certificate, &settings.http.key) else { return };
+    let now = SystemTime::now();
+    match SiteIdentity::supplied(certificate, key, now) {
+        Ok(new) if new.fingerprint() != known.fingerprint() => {
+            warn!("needs a restart: the key of the certificate, whose fingerprint is now {}", new.fingerprint());
+        }
+        Ok(new) => {
+            new.warnings(now).iter().for_each(|warning| warn!("{warning}: {}", warning.help()));
+            tls.send_replace(new.server_config());
+        }
+        Err(error) => error!("the certificate stays as it was: {error}: {}", error.help()),
+    }
 }
 
 /// Has the clients ask again, and the sessions resumed by the next start.
@@ -243,12 +268,8 @@ fn bind(settings: &Settings) -> Result<Sockets, Failure> {
     })
 }
 
-/// The site's certificate, if any listener speaks TLS.
-fn identity(settings: &Settings) -> Result<Option<SiteIdentity>, Failure> {
-    let listeners = settings.http.listen.iter().chain(&settings.http.metrics_listen);
-    if !listeners.copied().any(|address| settings.tls_at(address)) {
-        return Ok(None);
-    }
+/// By which clients know the site, made by its first start unless it is supplied.
+fn identity(settings: &Settings) -> Result<SiteIdentity, Failure> {
     let now = SystemTime::now();
     let failure = |error: identity::IdentityError| Failure::of(Exit::Error, &error).with_help(Some(error.help()));
     let identity = match (&settings.http.certificate, &settings.http.key) {
@@ -265,7 +286,7 @@ fn identity(settings: &Settings) -> Result<Option<SiteIdentity>, Failure> {
         }
     };
     identity.warnings(now).iter().for_each(|warning| warn!("{warning}: {}", warning.help()));
-    Ok(Some(identity))
+    Ok(identity)
 }
 
 /// The site's database, as the settings name it.
@@ -308,14 +329,10 @@ async fn resumable(site: &Site, server: &str) -> Result<HashMap<String, bool>, F
 }
 
 /// Where clients find content: the first listener that they can reach, if there is one.
-fn content_location(
-    settings: &Settings,
-    interface: &Interface,
-    identity: Option<&SiteIdentity>,
-) -> Option<ContentLocation> {
+fn content_location(settings: &Settings, interface: &Interface, identity: &SiteIdentity) -> Option<ContentLocation> {
     let reached = |address: &&SocketAddr| interface.loopback || !address.ip().to_canonical().is_loopback();
     let address = settings.http.listen.iter().find(reached)?;
-    let tls = identity.filter(|_| settings.tls_at(*address)).map(|identity| *identity.fingerprint().bytes());
+    let tls = settings.tls_at(*address).then(|| *identity.fingerprint().bytes());
     Some(ContentLocation { port: address.port(), tls })
 }
 
@@ -364,6 +381,7 @@ fn keeper_of_places(point: &Arc<Point>, settings: &Settings) -> places::Keeper {
     places::Keeper {
         engine: point.engine.clone(),
         site: point.site.clone(),
+        recorder: point.recorder.clone(),
         server: point.server.clone(),
         wanted: point.place_wanted.clone(),
         local,
@@ -384,18 +402,18 @@ async fn source_of_places(point: &Arc<Point>, settings: &Settings) -> Result<Sou
 fn listen(
     point: &Arc<Point>,
     sockets: Sockets,
-    identity: Option<&SiteIdentity>,
+    identity: &SiteIdentity,
+    certificates: watch::Receiver<Arc<ServerConfig>>,
     stopped: &watch::Receiver<bool>,
 ) -> JoinSet<()> {
     let settings = point.settings();
-    let fingerprint = identity.map(|identity| identity.fingerprint().to_string());
+    let fingerprint = identity.fingerprint().to_string();
     let shared = Arc::new(Shared { point: point.clone(), fingerprint, stopped: stopped.clone() });
     let connections = Connections::new(settings.http.max_connections);
     let mut answering = JoinSet::new();
     let mut serve = |socket: TcpListener, router: axum::Router| {
         let address = socket.local_addr().ok();
-        let tls = identity.filter(|_| address.is_none_or(|address| settings.tls_at(address)));
-        let tls = tls.map(|identity| TlsAcceptor::from(identity.server_config()));
+        let tls = address.is_none_or(|address| settings.tls_at(address)).then(|| certificates.clone());
         let listener = Listener { socket, tls, connections: connections.clone() };
         answering.spawn(listener.serve(router, stopped.clone()));
     };
@@ -405,15 +423,13 @@ fn listen(
     answering
 }
 
-fn say_ready(point: &Point, identity: Option<&SiteIdentity>) {
+fn say_ready(point: &Point, identity: &SiteIdentity) {
     let settings = point.settings();
     let scheme = |address: SocketAddr| if settings.tls_at(address) { "https" } else { "http" };
     for address in &settings.http.listen {
         info!("HTTP on {}://{address}", scheme(*address));
     }
-    if let Some(identity) = identity {
-        info!("fingerprint of the site, for --trust: {}", identity.fingerprint());
-    }
+    info!("fingerprint of the site, for --trust: {}", identity.fingerprint());
     if settings.tokens.is_empty() {
         info!("the API is off: no [[token]] is configured");
     }

@@ -21,8 +21,8 @@ use crate::site::{ImageRow, TicketAsk, Verdict};
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Looks after which the site is told.
 const RECORD_LOOKS: u32 = 4;
-/// Between two questions whether other servers want something.
-const COMMANDS_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two questions how other servers stand and whether they want something.
+const SITE_INTERVAL: Duration = Duration::from_secs(1);
 /// Questions for places at the same time.
 const QUESTIONS: usize = 4;
 /// How long history is kept, and how often it is looked through.
@@ -151,7 +151,6 @@ fn image_row(image: &super::content::Image) -> ImageRow {
         multicast: use_word(image.multicast).to_owned(),
         state: image.state.word().to_owned(),
         root: ready.map(|ready| ready.root()).unwrap_or_default(),
-        digest: String::new(),
     }
 }
 
@@ -173,15 +172,19 @@ impl Order {
     }
 }
 
-/// Carries out what operators at other servers of the site want, until `stop` says true.
-pub(crate) async fn obey(point: Arc<Point>, mut stop: watch::Receiver<bool>) {
+/// Sees the sessions of other servers of the site, and carries out what operators there want, until `stop` says
+/// true.
+pub(crate) async fn follow_site(point: Arc<Point>, mut stop: watch::Receiver<bool>) {
     let mut pruned = Instant::now();
     loop {
         tokio::select! {
-            () = tokio::time::sleep(COMMANDS_INTERVAL) => {}
+            () = tokio::time::sleep(SITE_INTERVAL) => {}
             _ = stop.wait_for(|stops| *stops) => return,
         }
         // The recorder tells when the database is out of reach.
+        if let Err(error) = point.look_at_others().await {
+            debug!("{}", chain(&error));
+        }
         for text in point.site.take_commands(&point.server).await.unwrap_or_default() {
             match serde_json::from_str::<Order>(&text) {
                 Ok(order) => {

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::content::{Image, ImageState};
 use super::sessions::Running;
 use crate::config::{Encryption, MulticastUse};
+use crate::site::ImageSeen;
 
 /// An image of this server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -59,6 +60,41 @@ impl ImageView {
             priority: image.priority,
             start: image.start.to_string(),
             session,
+        }
+    }
+}
+
+/// An image of some server of the site.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct SiteImageView {
+    /// By which clients ask for it.
+    pub(crate) name: String,
+    /// The server that has it.
+    pub(crate) server: String,
+    /// As the configuration has it.
+    pub(crate) version: Option<String>,
+    /// `settling`, `hashing`, `ready` or `broken`.
+    pub(crate) state: String,
+    /// Its size, once it is known.
+    pub(crate) bytes: Option<u64>,
+    /// BLAKE3 of its manifest, in hexadecimal: the same wherever the same bytes are.
+    pub(crate) root: Option<String>,
+    /// `allowed`, `only` or `never`.
+    pub(crate) multicast: String,
+}
+
+impl From<ImageSeen> for SiteImageView {
+    fn from(seen: ImageSeen) -> Self {
+        let known = |text: String| Some(text).filter(|text| !text.is_empty());
+        let row = seen.row;
+        Self {
+            name: row.name,
+            server: seen.server_name,
+            version: known(row.version),
+            state: row.state,
+            bytes: Some(row.bytes).filter(|bytes| *bytes > 0),
+            root: known(row.root),
+            multicast: row.multicast,
         }
     }
 }

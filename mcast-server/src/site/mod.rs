@@ -9,14 +9,13 @@
 //! | `places` | group addresses and ports that are taken, and addresses on loan from a DHCP server |
 //! | `tickets` | who is served and who waits, over the whole site |
 //! | `sessions`, `clients` | sessions and who takes part, now and in the past |
-//! | `content` | images of all servers, digests of files |
+//! | `content` | images of all servers |
 //! | `settings`, `commands` | what all share; what one server tells another one |
 //! | `recorder` | writes states in the background, and keeps them while the database is away |
 //!
 //! There is one set of statements for both databases. What several servers compare with each other is
 //! timed by the database's clock, so that theirs may differ. No operation takes longer than its limit, whatever
 //! the database or the network to it does.
-#![allow(dead_code, reason = "the distribution point that calls it comes with the next change")]
 
 mod backend;
 mod clients;
@@ -41,7 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{AnyPool, ConnectOptions, Connection};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use self::backend::Target;
 use self::work::{Lock, Work};
@@ -50,7 +49,7 @@ use self::work::{Lock, Work};
 pub(crate) use self::{
     backend::{Account, Backend},
     clients::{ClientRow, HistoryRow},
-    content::{FileMark, ImageRow, ImageSeen},
+    content::{ImageRow, ImageSeen},
     error::SiteError,
     places::{LeaseRow, PlaceRow},
     recorder::{Recorder, RecorderState},
@@ -67,8 +66,6 @@ pub(crate) const WORK_LIMIT: Duration = Duration::from_secs(10);
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
 /// How long another server may take with the migrations.
 const MIGRATION_LIMIT: Duration = Duration::from_secs(60);
-/// How long to wait before another try to open a database that cannot be reached.
-const OPEN_PAUSE: Duration = Duration::from_millis(500);
 
 /// The site's database. Clones are handles on one pool of connections, which reconnects by itself.
 #[derive(Debug, Clone)]
@@ -94,21 +91,6 @@ impl Site {
         // It has done its work, whatever comes of the goodbye.
         let _ = connection.close().await;
         Ok(Self { pool: target.pool(), target: Arc::new(target) })
-    }
-
-    /// As [`open`](Self::open), but tries for `patience` to reach a database that is not there yet, as after
-    /// a start of both machines at once.
-    ///
-    /// # Errors
-    /// As `open`; the last one if it could not be reached.
-    pub(crate) async fn open_within(backend: Backend, patience: Duration) -> Result<Self, SiteError> {
-        let until = Instant::now() + patience;
-        loop {
-            match Self::open(backend.clone()).await {
-                Err(error) if error.is_unreachable() && Instant::now() + OPEN_PAUSE < until => sleep(OPEN_PAUSE).await,
-                opened => return opened,
-            }
-        }
     }
 
     /// What and where it is, without an account's password.

@@ -69,6 +69,7 @@ impl Site {
     ///
     /// # Errors
     /// [`SiteError`] of the database.
+    #[cfg(test)]
     pub(crate) async fn free_place(&self, server: &str, address: IpAddr, port: u16) -> Result<(), SiteError> {
         self.free_place_after(server, address, port, Duration::ZERO).await
     }
@@ -104,6 +105,7 @@ impl Site {
     ///
     /// # Errors
     /// [`SiteError`] of the database.
+    #[cfg(test)]
     pub(crate) async fn places(&self) -> Result<Vec<PlaceRow>, SiteError> {
         self.within(ASK_LIMIT, async {
             let mut work = self.read().await?;

@@ -147,7 +147,7 @@ impl Site {
     }
 
     /// Forgets what is older than so many days: sessions with their clients, servers that were not heard since with
-    /// their images and sessions, digests that nobody asked for. Gives the number of sessions.
+    /// their images and sessions. Gives the number of sessions.
     ///
     /// # Errors
     /// [`SiteError`] of the database; what was forgotten before stays so.
@@ -177,7 +177,6 @@ impl Site {
                 "DELETE FROM places WHERE server IN (SELECT id FROM servers WHERE beat_ms < $1)",
                 "DELETE FROM tickets WHERE server IN (SELECT id FROM servers WHERE beat_ms < $1)",
                 "DELETE FROM servers WHERE beat_ms < $1",
-                "DELETE FROM digests WHERE used_ms < $1",
             ] {
                 sqlx::query(sql).bind(until).execute(work.sql()).await?;
             }

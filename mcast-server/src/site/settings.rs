@@ -28,6 +28,7 @@ impl Site {
     ///
     /// # Errors
     /// [`SiteError`] of the database.
+    #[cfg(test)]
     pub(crate) async fn set_setting(&self, name: &str, value: &str) -> Result<(), SiteError> {
         self.within(ASK_LIMIT, async {
             let mut work = self.write(Lock::None).await?;

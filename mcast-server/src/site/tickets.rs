@@ -87,6 +87,7 @@ impl Site {
     ///
     /// # Errors
     /// [`SiteError`] of the database.
+    #[cfg(test)]
     pub(crate) async fn free_ticket(&self, image: &str, client: &str) -> Result<(), SiteError> {
         self.free_ticket_after(image, client, Duration::ZERO).await
     }
@@ -115,6 +116,7 @@ impl Site {
     ///
     /// # Errors
     /// [`SiteError`] of the database.
+    #[cfg(test)]
     pub(crate) async fn ticket_count(&self) -> Result<u32, SiteError> {
         self.within(ASK_LIMIT, async {
             let mut work = self.read().await?;

@@ -66,6 +66,7 @@ fn a_site_is_seen_at_a_glance() {
     let text = text
         .replace(&id(&site["id"]), "SITE")
         .replace(&id(&site["servers"][0]["id"]), "SERVER")
+        .replace(&id(&site["fingerprint"]), "FINGERPRINT")
         .replace(&point.url(), "HTTP-SIDE")
         .replace(&point.control.to_string(), "CONTROL")
         .replace(&format!("up for {up}"), "up for TIME");
@@ -74,6 +75,7 @@ fn a_site_is_seen_at_a_glance() {
     expect![[r#"
         site|Lab 3 (SITE)
         server|localhost, version 0.1.0, up for TIME
+        fingerprint|FINGERPRINT
         your role|operator
         database|answers
         images|1, all ready
@@ -142,6 +144,7 @@ fn a_session_is_started_paused_resumed_and_watched_to_its_end() {
 fn a_client_is_removed_by_whoever_may_and_says_which() {
     let point = Point::start(Options::default());
     let mut watch = Watch::start(point.command(&["watch", "--json"]));
+    watch.json(|line| line["kind"] == "connected");
     let clients = [1, 2].map(|number| point.room.client_of("image.bin", point.control, number, &number.to_string()));
     for _ in &clients {
         watch.json(|line| line["event"] == "client_ready");

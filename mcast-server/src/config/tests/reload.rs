@@ -9,7 +9,7 @@ fn changes(old: &str, new: &str) -> Changes {
     Settings::changes(&settings(old), &settings(new))
 }
 
-fn lines(changes: &[Change]) -> String {
+fn lines(changes: &[super::super::changes::Change]) -> String {
     changes.iter().map(|change| format!("{change}\n")).collect()
 }
 

@@ -1,6 +1,6 @@
 //! Images.
 
-use super::super::answers::ImageView;
+use super::super::answers::{ImageView, SiteImageView};
 use super::super::figures::{NOTHING, share, size};
 use super::super::out::Paper;
 use super::super::table::{Column, Table};
@@ -29,6 +29,29 @@ pub(super) fn table(images: &[ImageView], paper: &Paper) -> Vec<String> {
             image.start.clone(),
             image.session.clone().unwrap_or_default(),
             image.problem.clone().unwrap_or_default(),
+        ]);
+    }
+    if table.is_empty() { vec!["no images".to_owned()] } else { table.lines(paper.width) }
+}
+
+/// Those of all servers.
+pub(super) fn site_table(images: &[SiteImageView], paper: &Paper) -> Vec<String> {
+    let mut table = Table::new([
+        Column::left("image").cut(16),
+        Column::left("server"),
+        Column::left("version").cut(8).rank(2),
+        Column::left("state"),
+        Column::right("size").rank(1),
+        Column::left("multicast").rank(3),
+    ]);
+    for image in images {
+        table.row([
+            image.name.clone(),
+            image.server.clone(),
+            image.version.clone().unwrap_or_default(),
+            image.state.clone(),
+            image.bytes.map_or_else(|| NOTHING.to_owned(), size),
+            image.multicast.clone(),
         ]);
     }
     if table.is_empty() { vec!["no images".to_owned()] } else { table.lines(paper.width) }

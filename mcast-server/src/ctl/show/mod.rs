@@ -7,7 +7,7 @@ pub(super) mod samples;
 pub(super) mod sessions;
 mod status;
 
-use super::answers::{ClientView, Delivery, ImageView, Readiness, SessionView, Setting, Site, Waiting};
+use super::answers::{ClientView, Delivery, ImageView, Readiness, SessionView, Setting, Site, SiteImageView, Waiting};
 use super::api::{Answer, Api, part};
 use super::error::{CtlError, CtlExit};
 use super::find;
@@ -49,6 +49,12 @@ pub(super) fn images(api: &Api, paper: &Paper, name: Option<&str>) -> Result<(),
             paper.show(&answer, || Ok(images::sheet(&api.parsed(&answer)?, paper)))
         }
     }
+}
+
+/// The images of all servers of the site.
+pub(super) fn site_images(api: &Api, paper: &Paper) -> Result<(), CtlError> {
+    let answer = api.get("api/v1/site/images")?;
+    paper.show(&answer, || Ok(images::site_table(&api.parsed::<Vec<SiteImageView>>(&answer)?, paper)))
 }
 
 /// The site's sessions that run, and the last ones that ended.

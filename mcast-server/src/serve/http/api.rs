@@ -15,7 +15,7 @@ use super::error::{KeptOut, Problem, Refused};
 use super::{Routes, Shared, openapi};
 use crate::serve::point::{Command, CommandError};
 use crate::serve::tasks::Order;
-use crate::serve::views::{ClientView, ImageView, SessionView};
+use crate::serve::views::{ClientView, ImageView, SessionView, SiteImageView};
 use crate::site::{SessionFilter, SiteError};
 
 type App = State<Arc<Shared>>;
@@ -31,6 +31,7 @@ pub(super) fn views() -> Routes {
         .routes(routes!(site))
         .routes(routes!(settings))
         .routes(routes!(images))
+        .routes(routes!(site_images))
         .routes(routes!(image))
         .routes(routes!(sessions))
         .routes(routes!(session))
@@ -78,8 +79,8 @@ pub(crate) struct SiteView {
     pub(crate) id: String,
     /// This server's name.
     pub(crate) server: String,
-    /// What `--trust` takes; none where the HTTP side speaks no TLS.
-    pub(crate) fingerprint: Option<String>,
+    /// What `--trust` takes.
+    pub(crate) fingerprint: String,
     /// The UDP port at which clients ask.
     pub(crate) control_port: u16,
     /// Of the program.
@@ -265,6 +266,13 @@ pub(crate) async fn images(State(shared): App) -> Json<Vec<ImageView>> {
     Json(shared.point.images())
 }
 
+/// The images of all servers of the site that are up, as they told last.
+#[utoipa::path(get, path = "/api/v1/site/images", tag = "images", security(("token" = [])),
+    responses((status = 200, body = Vec<SiteImageView>), KeptOut, (status = 503, body = Problem)))]
+pub(crate) async fn site_images(State(shared): App) -> Result<Json<Vec<SiteImageView>>, Refused> {
+    Ok(Json(shared.point.site.images().await?.into_iter().map(SiteImageView::from).collect()))
+}
+
 /// One image of this server.
 #[utoipa::path(get, path = "/api/v1/images/{name}", tag = "images", security(("token" = [])),
     params(("name" = String, Path, description = "the image's name")),
@@ -286,7 +294,7 @@ pub(crate) async fn sessions(
     if ended > ROWS_LIMIT {
         return Err(beyond("ended", ended));
     }
-    let mut all = shared.point.site_sessions().await?;
+    let mut all = shared.point.site_sessions();
     if ended > 0 {
         all.extend(
             shared.point.site.sessions(SessionFilter::Ended { limit: ended }).await?.into_iter().map(SessionView::from),
@@ -304,7 +312,7 @@ pub(crate) async fn session(State(shared): App, Path(id): Path<String>) -> Resul
     if let Some(view) = shared.point.running().into_iter().find(|session| session.id == id) {
         return Ok(Json(view));
     }
-    let all = shared.point.site_sessions().await?;
+    let all = shared.point.site_sessions();
     let found = all.into_iter().find(|session| session.id == id);
     found.map(Json).ok_or_else(|| CommandError::NoSession { id }.into())
 }

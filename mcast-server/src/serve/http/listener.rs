@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use tower::Service;
 use tracing::{debug, warn};
 
@@ -36,7 +37,8 @@ const BACKLOG: u32 = 1024;
 /// Where to listen and what may come in.
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
-    pub(crate) tls: Option<TlsAcceptor>,
+    /// What TLS begins with; a renewed certificate comes by a reload.
+    pub(crate) tls: Option<watch::Receiver<Arc<ServerConfig>>>,
     /// Which may be shared with other listeners.
     pub(crate) connections: Arc<Connections>,
 }
@@ -60,7 +62,8 @@ impl Listener {
                 () = stops(&mut stop) => return,
             };
             let Some((stream, peer, place)) = accepted else { continue };
-            let (router, tls, stop) = (router.clone(), self.tls.clone(), stop.clone());
+            let tls = self.tls.as_ref().map(|config| TlsAcceptor::from(config.borrow().clone()));
+            let (router, stop) = (router.clone(), stop.clone());
             tokio::spawn(async move {
                 let place = Arc::new(place);
                 tokio::select! {

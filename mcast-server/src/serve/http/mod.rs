@@ -35,8 +35,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// What all requests work with.
 pub(crate) struct Shared {
     pub(crate) point: Arc<Point>,
-    /// What people compare, if the HTTP side speaks TLS.
-    pub(crate) fingerprint: Option<String>,
+    /// What people compare.
+    pub(crate) fingerprint: String,
     /// Says true when the server stops: streams end then.
     pub(crate) stopped: watch::Receiver<bool>,
 }

@@ -105,7 +105,7 @@ impl Leases {
             {
                 self.lent.retain(|other| other != place);
                 self.client.release(address);
-                keeper.give(*place).await.map_err(Trouble::Site)?;
+                keeper.give(*place);
             }
         }
         Ok(())
@@ -176,7 +176,7 @@ impl Leases {
         for place in self.lent.extract_if(.., |place| place.ip() == IpAddr::V4(address)) {
             let goes_on = if keeper.engine.recall(place) { "" } else { "; its session goes on there" };
             warn!(group = %address, "the lease is lost: {why}{goes_on}");
-            keeper.give(place).await?;
+            keeper.give(place);
         }
         keeper.site.delete_lease(&keeper.server, address.into()).await
     }

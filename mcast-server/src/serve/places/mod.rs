@@ -16,7 +16,7 @@ use tracing::warn;
 pub(crate) use self::lease::Leases;
 pub(crate) use self::pool::Pool;
 use crate::exit::chain;
-use crate::site::{Site, SiteError};
+use crate::site::{Recorder, Site, SiteError};
 
 /// Between two looks, if nobody asks for one.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -27,6 +27,7 @@ const CONFIRM_LOOKS: u32 = 10;
 pub(crate) struct Keeper {
     pub(crate) engine: Arc<Engine>,
     pub(crate) site: Site,
+    pub(crate) recorder: Recorder,
     pub(crate) server: String,
     /// Told when a stream found none.
     pub(crate) wanted: Arc<Notify>,
@@ -89,9 +90,9 @@ impl Keeper {
         self.site.take_place(&self.server, place.ip(), place.port(), "", shared).await
     }
 
-    /// Gives a place back to the site.
-    async fn give(&self, place: SocketAddr) -> Result<(), SiteError> {
-        self.site.free_place(&self.server, place.ip(), place.port()).await
+    /// Gives a place back to the site, at once or when its database is there again.
+    fn give(&self, place: SocketAddr) {
+        self.recorder.free_place(place.ip(), place.port());
     }
 }
 

@@ -62,7 +62,7 @@ impl Pool {
             && let Some(place) = free.pop()
         {
             if keeper.engine.recall(place) {
-                keeper.give(place).await.map_err(Trouble::Site)?;
+                keeper.give(place);
                 self.addresses.free(place.ip());
             }
         }

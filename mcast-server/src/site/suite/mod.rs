@@ -57,7 +57,6 @@ on_both! {
     records::clients_have_a_history,
     records::what_is_old_is_forgotten,
     records::images_are_those_of_living_servers,
-    records::a_digest_holds_as_long_as_the_file,
     records::settings_are_settled_once,
     records::a_command_arrives_once,
     records::many_open_a_new_site_at_once,

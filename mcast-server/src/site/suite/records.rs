@@ -1,12 +1,11 @@
 //! What is kept, and what the recorder makes of it.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use super::bed::{Bed, run, server, silence};
-use crate::site::{ClientRow, FileMark, ImageRow, Recorder, SessionFilter, SessionRow, Site, SiteError};
+use crate::site::{ClientRow, ImageRow, Recorder, SessionFilter, SessionRow, Site, SiteError};
 
 pub(super) fn session(id: &str, server: &str) -> SessionRow {
     SessionRow {
@@ -54,7 +53,6 @@ fn image(name: &str) -> ImageRow {
         multicast: "allowed".into(),
         state: "ready".into(),
         root: "ab".repeat(32),
-        digest: String::new(),
     }
 }
 
@@ -155,18 +153,6 @@ pub(super) async fn images_are_those_of_living_servers(bed: &Bed) {
     let twice = site.put_images("a", &[image("x"), image("x")]).await.unwrap_err();
     assert!(matches!(twice, SiteError::Data { .. }), "{twice:?}");
     assert_eq!(site.images().await.unwrap()[0].row.name, "win11", "the old list stays");
-}
-
-pub(super) async fn a_digest_holds_as_long_as_the_file(bed: &Bed) {
-    let site = bed.open().await;
-    let file = FileMark { path: Path::new("/images/driver.cab"), size: 7, mtime_ns: 1 << 60, inode: u64::MAX };
-    assert_eq!(site.digest(file).await.unwrap(), None);
-    site.put_digest(file, "aa").await.unwrap();
-    site.put_digest(file, "bb").await.unwrap();
-    assert_eq!(site.digest(file).await.unwrap().as_deref(), Some("bb"));
-    for other in [FileMark { size: 8, ..file }, FileMark { mtime_ns: 2, ..file }, FileMark { inode: 3, ..file }] {
-        assert_eq!(site.digest(other).await.unwrap(), None);
-    }
 }
 
 pub(super) async fn settings_are_settled_once(bed: &Bed) {

@@ -303,6 +303,8 @@ fn two_servers(lab: &Lab, findings: &mut Findings) -> Result<()> {
     findings.at_most("clients served at once by both", most as f64, "", 4.0);
     findings.figure("clients in the queue", queued as f64, "");
     findings.figure("groups", addresses.len() as f64, "");
+    let images = point.get(other, "site/images")?.as_array().map_or(0, Vec::len);
+    findings.check(images == 2, || format!("the site has {images} images at its servers"));
     let servers = point.get(other, "site")?["servers"].as_array().map_or(0, Vec::len);
     findings.check(servers == 2, || format!("the site has {servers} servers"));
     Ok(())

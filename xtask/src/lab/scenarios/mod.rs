@@ -10,6 +10,7 @@ mod rooms;
 mod serve;
 mod server;
 mod sessions;
+mod settings;
 mod suites;
 mod version;
 mod wims;
@@ -44,13 +45,14 @@ pub(super) enum Need {
 }
 
 /// All of them, in the order in which they run.
-pub(super) const ALL: [&[Scenario]; 13] = [
+pub(super) const ALL: [&[Scenario]; 14] = [
     &rooms::SCENARIOS,
     &clients::SCENARIOS,
     &ladder::SCENARIOS,
     &server::SCENARIOS,
     &sessions::SCENARIOS,
     &serve::SCENARIOS,
+    &settings::SCENARIOS,
     &wims::SCENARIOS,
     &images::SCENARIOS,
     &bad_input::SCENARIOS,

@@ -202,3 +202,11 @@ impl<'b> Writer<'b> {
         self.out[self.start + 2..self.start + 4].copy_from_slice(&len.to_be_bytes());
     }
 }
+
+/// What belongs to no session names none.
+pub(super) fn no_session(session: SessionId) -> Result<(), WireError> {
+    match session {
+        SessionId(0) => Ok(()),
+        SessionId(session) => Err(WireError::Value { field: "session", value: session.into(), bound: "0" }),
+    }
+}

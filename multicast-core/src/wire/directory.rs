@@ -1,6 +1,6 @@
 //! How a client learns where else the image can be had: it asks, and is told where the content is.
 
-use super::cursor::{Reader, TEXT_LIMIT, Writer};
+use super::cursor::{Reader, TEXT_LIMIT, Writer, no_session};
 use super::{Kind, WireError};
 use crate::types::{ClientId, SessionId};
 
@@ -109,13 +109,6 @@ impl<'a> Directory<'a> {
         w.client(self.client).u16(content.map_or(0, |content| content.port)).bytes(&tls.unwrap_or_default());
         w.text(self.image, TEXT_LIMIT);
         w.finish();
-    }
-}
-
-fn no_session(session: SessionId) -> Result<(), WireError> {
-    match session {
-        SessionId(0) => Ok(()),
-        SessionId(session) => Err(WireError::Value { field: "session", value: session.into(), bound: "0" }),
     }
 }
 

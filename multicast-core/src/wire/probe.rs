@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::cursor::{Reader, Writer};
+use super::cursor::{Reader, Writer, no_session};
 use super::{Kind, WireError};
 use crate::types::{ClientId, Sequence, SessionId};
 
@@ -314,13 +314,6 @@ fn length(datagram: &[u8]) -> Result<u16, WireError> {
 
 fn within(len: u16) -> u16 {
     len.clamp(MIN_PROBE_LEN as u16, MAX_PROBE_LEN as u16)
-}
-
-fn no_session(session: SessionId) -> Result<(), WireError> {
-    match session {
-        SessionId(0) => Ok(()),
-        SessionId(session) => Err(WireError::Value { field: "session", value: session.into(), bound: "0" }),
-    }
 }
 
 #[cfg(test)]

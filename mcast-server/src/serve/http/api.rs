@@ -306,14 +306,9 @@ pub(crate) async fn sessions(
 /// One session that runs.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions", security(("token" = [])),
     params(("id" = String, Path, description = "the session's number")),
-    responses((status = 200, body = SessionView), (status = 400, body = Problem), KeptOut, (status = 404, body = Problem),
-        (status = 503, body = Problem)))]
+    responses((status = 200, body = SessionView), (status = 400, body = Problem), KeptOut, (status = 404, body = Problem)))]
 pub(crate) async fn session(State(shared): App, Path(id): Path<String>) -> Result<Json<SessionView>, Refused> {
-    if let Some(view) = shared.point.running().into_iter().find(|session| session.id == id) {
-        return Ok(Json(view));
-    }
-    let all = shared.point.site_sessions();
-    let found = all.into_iter().find(|session| session.id == id);
+    let found = shared.point.site_sessions().into_iter().find(|session| session.id == id);
     found.map(Json).ok_or_else(|| CommandError::NoSession { id }.into())
 }
 

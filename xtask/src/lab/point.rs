@@ -195,6 +195,12 @@ impl<'a> Point<'a> {
         process::wait_for_success(clients, limit)
     }
 
+    /// Whether all clients have ended, however they did.
+    pub(super) fn have_all_ended(&mut self) -> Result<bool> {
+        let ended = self.clients.values_mut().map(|client| Ok(client.poll()?.is_some()));
+        Ok(ended.collect::<Result<Vec<_>>>()?.into_iter().all(|ended| ended))
+    }
+
     /// From the start of the first of these clients to the end of the last.
     pub(super) fn time_of(&mut self, which: impl Fn(usize) -> bool) -> Result<Duration> {
         let (mut first, mut last) = (None::<Instant>, None::<Instant>);
@@ -254,6 +260,13 @@ impl<'a> Point<'a> {
     /// The session of the image at `host`, if there is one.
     pub(super) fn session(&self, host: Host) -> Result<Option<Value>> {
         Ok(self.get(host, "sessions")?.as_array().and_then(|all| all.first()).cloned())
+    }
+
+    /// Why a client fetches by HTTP, as `host` shows it; `None` while none does.
+    pub(super) fn reason_for_http(&self, host: Host) -> Result<Option<String>> {
+        let clients = self.get(host, "clients")?;
+        let by_http = clients.as_array().into_iter().flatten().find(|client| client["path"] == "http");
+        Ok(by_http.map(|client| client["reason"].as_str().unwrap_or_default().to_owned()))
     }
 
     /// Its state in a word; empty if there is none.

@@ -232,13 +232,12 @@ fn fallback(lab: &Lab, findings: &mut Findings) -> Result<()> {
     }
     let trust = ["--trust", fingerprint.as_str(), "--fallback-after", "3s"];
     point.start_client_of(VICTIM, SENDER, &trust)?;
+    let mut reason = None;
     point.wait("the client by HTTP", Duration::from_secs(20), |point| {
-        let clients = point.get(DP, "clients")?;
-        Ok(clients.as_array().is_some_and(|all| all.iter().any(|client| client["path"] == "http")))
+        reason = point.reason_for_http(DP)?;
+        Ok(reason.is_some())
     })?;
-    let clients = point.get(DP, "clients")?;
-    let by_http = clients.as_array().and_then(|all| all.iter().find(|client| client["path"] == "http")).cloned();
-    let reason = by_http.and_then(|client| client["reason"].as_str().map(str::to_owned)).unwrap_or_default();
+    let reason = reason.unwrap_or_default();
     findings.check(reason.contains("heard nothing of"), || format!("the server shows as reason: {reason:?}"));
     point.finish()?;
     findings.figure("the deaf one", point.time_of(|i| i == VICTIM)?.as_secs_f64(), "s");
@@ -296,8 +295,7 @@ fn two_servers(lab: &Lab, findings: &mut Findings) -> Result<()> {
         };
         most = most.max(active(DP)? + active(other)?);
         queued = queued.max(point.get(DP, "queue")?.as_array().map_or(0, Vec::len));
-        let ended = (0..6).map(|i| Ok(point.client(i)?.poll()?.is_some())).collect::<Result<Vec<_>>>()?;
-        Ok(ended.iter().all(|ended| *ended))
+        point.have_all_ended()
     })?;
     point.finish()?;
     findings.at_most("clients served at once by both", most as f64, "", 4.0);

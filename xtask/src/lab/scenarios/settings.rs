@@ -54,8 +54,7 @@ fn off(lab: &Lab, findings: &mut Findings) -> Result<()> {
     let mut sessions = 0;
     point.wait("all clients", Duration::from_secs(30), |point| {
         sessions = sessions.max(point.get(DP, "sessions")?.as_array().map_or(0, Vec::len));
-        let ended = (0..3).map(|i| Ok(point.client(i)?.poll()?.is_some())).collect::<Result<Vec<_>>>()?;
-        Ok(ended.iter().all(|ended| *ended))
+        point.have_all_ended()
     })?;
     point.finish()?;
     findings.at_most("sessions", sessions as f64, "", 0.0);
@@ -128,13 +127,12 @@ fn full(lab: &Lab, findings: &mut Findings) -> Result<()> {
     point.start_client(0)?;
     point.wait("the session", Duration::from_secs(10), |point| Ok(point.state(DP)? == "running"))?;
     point.start_client(1)?;
-    let mut reason = String::new();
+    let mut reason = None;
     point.wait("the client by HTTP", Duration::from_secs(10), |point| {
-        let clients = point.get(DP, "clients")?;
-        let by_http = clients.as_array().into_iter().flatten().find(|client| client["path"] == "http");
-        reason = by_http.and_then(|client| client["reason"].as_str()).unwrap_or_default().to_owned();
-        Ok(by_http.is_some())
+        reason = point.reason_for_http(DP)?;
+        Ok(reason.is_some())
     })?;
+    let reason = reason.unwrap_or_default();
     findings.check(reason.contains("full"), || format!("the server shows as reason: {reason:?}"));
     point.finish()
 }

@@ -146,8 +146,7 @@ pub struct Sender {
 impl Sender {
     /// A session that waits for its clients from `now` on.
     pub fn new(config: SenderConfig, now: Instant) -> Self {
-        let manifest = (0..config.layout.manifest_blocks()).map(BlockIndex).collect();
-        let order = Carousel::new(manifest, config.priority.clone());
+        let order = Carousel::of(&config.layout, config.priority.clone());
         Self::with_order(config, Box::new(order), now)
     }
 

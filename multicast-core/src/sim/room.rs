@@ -222,8 +222,7 @@ impl Room {
         let (config, layout) = (&self.config, &self.source.layout);
         self.servers += 1;
         let priority: Vec<_> = (layout.blocks() - config.priority..layout.blocks()).map(BlockIndex).collect();
-        let manifest = (0..layout.manifest_blocks()).map(BlockIndex).collect();
-        let order = config.order.map(|order| order(Carousel::new(manifest, priority.clone())));
+        let order = config.order.map(|order| order(Carousel::of(layout, priority.clone())));
         let ladder = config.ladder;
         let config = SenderConfig {
             session: SessionId(self.servers),

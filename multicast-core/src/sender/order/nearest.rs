@@ -77,7 +77,7 @@ mod tests {
     }
 
     fn nearest() -> Nearest {
-        Nearest::new(Carousel::new(vec![BlockIndex(0)], Vec::new()))
+        Nearest::new(Carousel::new(vec![BlockIndex(0)], 16, Vec::new()))
     }
 
     #[test]

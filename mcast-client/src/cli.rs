@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use command_line::manual::ManualArguments;
 use identity::{Trust, TrustError};
-use manual::ManualArguments;
 use multicast_core::doctor::LONGEST;
 use multicast_core::pace::{Profile, Rate};
 use multicast_core::store::DEFAULT_SPOOL_BLOCKS;

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
+use command_line::{INTERRUPTED, SignalError, chain};
 use multicast_core::engine::{ClientError, FetchError};
 use multicast_core::net::{InterfaceError, NetError};
 use multicast_core::receiver::ReceiverError;
@@ -29,7 +30,7 @@ pub(crate) enum Exit {
     /// The image is stored, but what was to follow failed.
     Hook = 6,
     /// Ended by its user.
-    Interrupted = 130,
+    Interrupted = INTERRUPTED as isize,
 }
 
 impl Exit {
@@ -142,18 +143,10 @@ impl Failure {
     }
 }
 
-/// The error and its causes, which some errors tell themselves, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.ends_with(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = error.source();
+impl From<SignalError> for Failure {
+    fn from(error: SignalError) -> Self {
+        Self::of(Exit::Error, &error)
     }
-    text.replace('\n', " ")
 }
 
 impl From<InterfaceError> for Failure {

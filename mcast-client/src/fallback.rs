@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
+use command_line::Interrupt;
 use identity::{Fingerprint, Trust};
 use multicast_core::engine::{ClientError, ContentLocation, Inquired, inquire};
 use multicast_core::receiver::ReceiverError;
@@ -12,7 +13,6 @@ use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
 use crate::http::base_url;
-use crate::interrupt::Interrupt;
 use crate::text;
 
 /// A server that has just been heard answers at once, unless it is too old to know the question.

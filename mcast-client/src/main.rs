@@ -5,7 +5,6 @@ mod doctor;
 mod exit;
 mod fallback;
 mod http;
-mod interrupt;
 mod pages;
 mod platform;
 mod receive;
@@ -16,15 +15,17 @@ mod view;
 use std::process::ExitCode;
 
 use clap::Parser;
+use command_line::Interrupt;
 
 use crate::cli::{Cli, Command};
-use crate::interrupt::Interrupt;
+use crate::exit::Failure;
 use crate::view::Sink;
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Receive(arguments) => {
-            match Interrupt::install().and_then(|interrupt| receive::run(&arguments, &interrupt)) {
+            match Interrupt::install().map_err(Failure::from).and_then(|interrupt| receive::run(&arguments, &interrupt))
+            {
                 Ok(exit) => exit.into(),
                 Err(failure) => failure.report(arguments.json.then(|| arguments.sink())),
             }

@@ -1,7 +1,7 @@
 //! `mcast-client manual`: pages and completions, for whoever packages the program.
 
 use clap::CommandFactory;
-use manual::ManualArguments;
+use command_line::manual::{self, ManualArguments};
 
 use crate::cli::Cli;
 use crate::exit::{Exit, Failure};

@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use command_line::Interrupt;
 use crossbeam_channel::{Receiver, select, tick};
 use multicast_core::engine::{
     Client, ClientConfig, ClientError, ClientEvent, ClientSummary, Fetch, FetchConfig, Output,
@@ -21,7 +22,6 @@ use crate::cli::ReceiveArguments;
 use crate::exit::{Exit, Failure};
 use crate::fallback::{ASK_INTERVAL, Detour, Directions, Fallback, Question, Reason};
 use crate::http::HttpSource;
-use crate::interrupt::Interrupt;
 use crate::view::{self, Summary, View, Way};
 use crate::{http, platform, server};
 

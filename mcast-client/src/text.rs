@@ -1,37 +1,10 @@
 //! Figures and events as people read them.
 
+pub(crate) use command_line::text::{duration, rate};
 use indicatif::BinaryBytes;
 use multicast_core::engine::ClientEvent;
 use multicast_core::receiver::ReceiverCounters;
 use multicast_core::wire::SessionState;
-
-/// Bits per second in three digits.
-pub(crate) fn rate(bits: f64) -> String {
-    let (value, unit) = match bits {
-        bits if bits >= 1e9 => (bits / 1e9, "Gbit/s"),
-        bits if bits >= 1e6 => (bits / 1e6, "Mbit/s"),
-        bits => (bits / 1e3, "kbit/s"),
-    };
-    let decimals = if value >= 99.95 {
-        0
-    } else if value >= 9.995 {
-        1
-    } else {
-        2
-    };
-    format!("{value:.decimals$} {unit}")
-}
-
-/// Seconds as a clock's figures.
-pub(crate) fn duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0..60 if seconds < 9.95 => format!("{seconds:.1} s"),
-        0..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
-    }
-}
 
 /// Part of the symbols sent that did not arrive, from 0 to 1; `None` while there is nothing to tell.
 pub(crate) fn loss(counters: &ReceiverCounters) -> Option<f64> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use manual::ManualArguments;
+use command_line::manual::ManualArguments;
 use multicast_core::address::DEFAULT_PORTS;
 use multicast_core::engine::DEFAULT_CONTROL_PORT;
 use multicast_core::pace::{Profile, Rate};

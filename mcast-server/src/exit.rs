@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use command_line::{INTERRUPTED, SignalError, chain};
 use multicast_core::address::{AddressError, PortError};
 use multicast_core::engine::{EngineError, SessionError};
 use multicast_core::image::ImageError;
@@ -26,7 +27,7 @@ pub(crate) enum Exit {
     /// There was nothing to check an image against.
     Unchecked = 4,
     /// Ended by its user.
-    Cancelled = 130,
+    Cancelled = INTERRUPTED as isize,
 }
 
 impl Exit {
@@ -100,18 +101,10 @@ impl Failure {
     }
 }
 
-/// The error and its causes, which some errors tell themselves, in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.ends_with(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = error.source();
+impl From<SignalError> for Failure {
+    fn from(error: SignalError) -> Self {
+        Self::of(Exit::Error, &error)
     }
-    text.replace('\n', " ")
 }
 
 impl From<InterfaceError> for Failure {
@@ -186,22 +179,5 @@ impl From<SessionError> for Failure {
             SessionError::Image(error) => error.into(),
             error => Self::of(Exit::Error, &error),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-    use std::path::PathBuf;
-
-    use super::*;
-
-    #[test]
-    fn causes_follow_once_each() {
-        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
-        let told = ImageError::Open { path: PathBuf::from("a.wim"), source: denied() };
-        assert_eq!(chain(&told), "cannot open \"a.wim\": permission denied");
-        let untold = NetError::Bind { address: "127.0.0.1:9".parse().unwrap(), source: denied() };
-        assert_eq!(chain(&untold), "cannot bind UDP address 127.0.0.1:9: permission denied");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use command_line::Interrupt;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick};
 use multicast_core::engine::{Engine, Session};
 use multicast_core::layout::Layout;
@@ -12,7 +13,6 @@ use multicast_core::wire::SessionState;
 
 use crate::cli::SendArguments;
 use crate::exit::{Exit, Failure};
-use crate::interrupt::Interrupt;
 use crate::keyboard::{self, Key};
 use crate::send::{Hashed, Image};
 use crate::summary::{Reasons, Summary};

@@ -7,7 +7,6 @@ mod ctl;
 mod doctor;
 mod exit;
 mod host;
-mod interrupt;
 mod keyboard;
 mod pages;
 mod plan;
@@ -25,10 +24,10 @@ mod view;
 use std::process::ExitCode;
 
 use clap::Parser;
+use command_line::Interrupt;
 
 use crate::cli::{Cli, Command};
-use crate::exit::Exit;
-use crate::interrupt::Interrupt;
+use crate::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -36,12 +35,13 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => return serve::run(arguments),
         Command::Ctl(arguments) => return ctl::run(arguments),
         Command::Doctor(arguments) => {
-            let ended = Interrupt::install().and_then(|interrupt| doctor::run(arguments, &interrupt));
+            let ended =
+                Interrupt::install().map_err(Failure::from).and_then(|interrupt| doctor::run(arguments, &interrupt));
             return ended.unwrap_or_else(|failure| failure.report(arguments.json));
         }
         _ => {}
     }
-    let ended = Interrupt::install().and_then(|interrupt| match &cli.command {
+    let ended = Interrupt::install().map_err(Failure::from).and_then(|interrupt| match &cli.command {
         Command::Send(arguments) => send::run(arguments, &interrupt),
         Command::Verify(arguments) => verify::run(arguments, &interrupt),
         Command::Plan(arguments) => plan::run(arguments, &interrupt),

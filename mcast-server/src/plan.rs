@@ -5,6 +5,7 @@ mod forecast;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use command_line::Interrupt;
 use multicast_core::layout::{DEFAULT_SYMBOL_SIZE, FileEntry, Geometry, Layout};
 use multicast_core::sender::StartPolicy;
 use multicast_core::sim::{Crowd, CrowdConfig, Member};
@@ -12,7 +13,6 @@ use multicast_core::sim::{Crowd, CrowdConfig, Member};
 use self::forecast::Forecast;
 use crate::cli::PlanArguments;
 use crate::exit::{Exit, Failure};
-use crate::interrupt::Interrupt;
 use crate::view::json;
 
 /// Blocks times clients that are simulated, which takes some seconds; of a larger image a part is, and

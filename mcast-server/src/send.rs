@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use command_line::Interrupt;
 use crossbeam_channel::{Sender, never, unbounded};
 use multicast_core::engine::Engine;
 use multicast_core::image::Delivery;
@@ -11,7 +12,6 @@ use multicast_core::manifest::{self, BuildError, Loaded};
 use crate::cli::SendArguments;
 use crate::exit::{Exit, Failure};
 use crate::host::{Hashing, Host};
-use crate::interrupt::Interrupt;
 use crate::keyboard;
 use crate::terms::Terms;
 use crate::view;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use command_line::Interrupt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use multicast_core::image::wim::{IntegrityReport, WimSummary, verify_integrity};
 use multicast_core::image::{Delivery, ImageError};
@@ -10,7 +11,6 @@ use serde::Serialize;
 
 use crate::cli::VerifyArguments;
 use crate::exit::{Exit, Failure};
-use crate::interrupt::Interrupt;
 use crate::view::json;
 
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);

@@ -3,12 +3,12 @@
 //! [`multicast_core::doctor`] measures and judges; here is the order of it, and how it is shown.
 
 mod reach;
-mod view;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use command_line::Report;
 use multicast_core::doctor::{
     self, Contact, Finding, Membership, Outcome, Peer, QuerierFacts, QuerierWatch, StreamFacts, Trial, judge,
 };
@@ -20,7 +20,6 @@ use multicast_core::wire::{MAX_PROBE_LEN, MIN_PROBE_LEN, SampleWay};
 use crate::cli::DoctorArguments;
 use crate::exit::Failure;
 use crate::{receive, server};
-use view::Report;
 
 /// A server that is there answers within this.
 const CONTACT_PATIENCE: Duration = Duration::from_secs(3);

@@ -5,10 +5,10 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use command_line::chain;
 use identity::{Fingerprint, TrustError, WrongKey};
 
 use crate::config::SecretFileError;
-use crate::exit::chain;
 use crate::view::json;
 
 /// Exit codes, as `--help` lists them.

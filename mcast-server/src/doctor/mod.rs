@@ -4,24 +4,23 @@
 
 mod service;
 mod terms;
-mod view;
 
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use command_line::{Interrupt, Report, chain};
 use multicast_core::address::{AddressPool, classify, find_free_port, warning};
 use multicast_core::doctor::{self, Contact, Finding, ProbePolicy, QuerierFacts, QuerierWatch, Trial, judge};
-use multicast_core::engine::{Engine, EngineConfig, EngineError};
+use multicast_core::engine::{DEFAULT_CONTROL_PORT, Engine, EngineConfig, EngineError};
 use multicast_core::net::{self, Interface, NetError, interfaces};
 use multicast_core::pace::{Profile, Rate};
 use multicast_core::types::ClientId;
+use serde::Serialize;
 
 use self::terms::Terms;
-use self::view::Report;
 use crate::cli::DoctorArguments;
-use crate::exit::{Failure, chain};
-use crate::interrupt::Interrupt;
+use crate::exit::Failure;
 use crate::terms::{profile_of, seed};
 
 const CONTACT_PATIENCE: Duration = Duration::from_secs(1);
@@ -48,10 +47,18 @@ pub(crate) fn run(arguments: &DoctorArguments, interrupt: &Interrupt) -> Result<
     examination.service(engine.is_none());
     let code = examination.report.end();
     if let (Some(engine), Some(time)) = (engine, arguments.serve) {
-        examination.report.serving(engine.control_address(), time);
+        examination.announce(engine.control_address(), time);
         let _ = interrupt.wish().recv_timeout(time);
     }
     Ok(code)
+}
+
+/// As NDJSON.
+#[derive(Serialize)]
+struct Serving {
+    event: &'static str,
+    control: SocketAddr,
+    seconds: f64,
 }
 
 struct Examination {
@@ -184,6 +191,19 @@ impl Examination {
 
     fn rate(&self) -> Rate {
         self.terms.rate.unwrap_or_else(|| profile_of(&self.interface).rate())
+    }
+
+    /// Says that clients can test for so long.
+    fn announce(&self, control: SocketAddr, time: Duration) {
+        let port = match control.port() {
+            DEFAULT_CONTROL_PORT => String::new(),
+            port => format!(":{port}"),
+        };
+        let line = Serving { event: "serving", control, seconds: time.as_secs_f64() };
+        let time = humantime::format_duration(time);
+        let text =
+            format!("\nfor {time}, or until Ctrl-C, clients can test:\n  mcast-client doctor --server HOST{port}");
+        self.report.note(&line, &text);
     }
 }
 

@@ -92,7 +92,7 @@ pub(super) fn certificate(settings: &Settings) -> Option<Finding> {
             None => Finding::ok(TEST, format!("{} fits its key and is valid", certificate.display())),
             Some(warning) => Finding::warning(TEST, warning.to_string(), warning.help()),
         },
-        Err(error) => Finding::failure(TEST, crate::exit::chain(&error), error.help()),
+        Err(error) => Finding::failure(TEST, command_line::chain(&error), error.help()),
     })
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use command_line::chain;
 use jiff::ZonedDateTime;
 use multicast_core::address::{GroupClass, check_group};
 use multicast_core::engine::{EngineError, Session, SessionConfig, SessionError, SessionSummary};
@@ -15,7 +16,6 @@ use super::point::{News, Point, now_ms};
 use super::sessions::Running;
 use super::views::{ClientView, SessionView, client_word};
 use crate::config::MulticastUse;
-use crate::exit::chain;
 use crate::site::{ClientRow, SessionRow};
 use crate::view::narrator::Narrator;
 

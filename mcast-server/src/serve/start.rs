@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use command_line::chain;
 use identity::{Created, SiteIdentity};
 use multicast_core::doctor::ProbePolicy;
 use multicast_core::engine::{ContentLocation, Doorkeeper, Engine, EngineConfig};
@@ -29,7 +30,7 @@ use super::places::{self, Leases, Pool, Source};
 use super::point::{Parts, Point};
 use super::{log, supervised, tasks};
 use crate::config::{AddressSource, Loaded, ServeArguments, Settings, Surroundings};
-use crate::exit::{Exit, Failure, chain};
+use crate::exit::{Exit, Failure};
 use crate::site::{Account, Backend, Recorder, ServerRow, Site};
 use crate::terms::{profile_of, seed, symbol_size};
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use command_line::chain;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::MissedTickBehavior;
@@ -14,7 +15,6 @@ use super::opening;
 use super::point::{Command, News, Point};
 use super::views::use_word;
 use crate::config::MulticastUse;
-use crate::exit::chain;
 use crate::site::{ImageRow, TicketAsk, Verdict};
 
 /// Between two looks at the sessions.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use command_line::chain;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use multicast_core::image::Delivery;
 use multicast_core::layout::{Geometry, Layout};
@@ -18,7 +19,6 @@ use tracing::{info, warn};
 use super::catalogue::{Catalogue, Image, ImageState, Progress, Ready};
 use super::folder::{self, Found, Mark};
 use crate::config::Settings;
-use crate::exit::chain;
 
 /// Between two looks where nothing tells of changes: a folder of another machine, for example.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);

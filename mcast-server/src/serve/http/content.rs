@@ -124,7 +124,7 @@ async fn package(
         }
         Err(error @ PackageError::Changes) => later(&error.to_string()),
         Err(error) => {
-            warn!(path, "{}", crate::exit::chain(&error));
+            warn!(path, "{}", command_line::chain(&error));
             plain(StatusCode::INTERNAL_SERVER_ERROR, "the package cannot be read")
         }
     }

@@ -52,7 +52,7 @@ impl Refused {
 
     /// The site's database does not answer.
     pub(crate) fn unavailable(error: &dyn std::error::Error) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, crate::exit::chain(error))
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, command_line::chain(error))
     }
 }
 

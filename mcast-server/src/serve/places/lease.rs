@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use command_line::chain;
 use madcap::driver::{DriverConfig, DriverError, MadcapClient};
 use madcap::{Config, Event, Lease, LostReason};
 use multicast_core::net::Interface;
@@ -11,7 +12,6 @@ use tracing::{debug, info, warn};
 
 use super::{Keeper, Trouble};
 use crate::config;
-use crate::exit::chain;
 use crate::site::{LeaseRow, Site, SiteError};
 
 /// For so long leases are given back at the end.

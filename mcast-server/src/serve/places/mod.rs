@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use command_line::chain;
 use multicast_core::address::PortRange;
 use multicast_core::engine::Engine;
 use tokio::sync::{Notify, watch};
@@ -15,7 +16,6 @@ use tracing::warn;
 
 pub(crate) use self::lease::Leases;
 pub(crate) use self::pool::Pool;
-use crate::exit::chain;
 use crate::site::{Recorder, Site, SiteError};
 
 /// Between two looks, if nobody asks for one.

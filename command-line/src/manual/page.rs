@@ -6,7 +6,7 @@ use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
-use crate::epilogue::{self, Part};
+use super::epilogue::{self, Part};
 
 /// The heading of all pages.
 const MANUAL: &str = "mcast manual";

@@ -203,6 +203,31 @@ fn a_viewer_sees_all_and_has_no_buttons_for_it() {
 
 #[test]
 #[ignore = "needs chromium: run by the lab"]
+fn the_site_shows_its_servers_and_their_images() {
+    let never = "[[image]]\nname = \"b.img\"\nfile = \"b.img\"\nmulticast = \"never\"\n";
+    run("site", &Plan::of(IMAGE, MIB, "20mbit").image("b.img", MIB).with(never), async |room: &mut Room| {
+        room.browser.sign_in(&room.point.url(), TOKEN).await?;
+        room.browser.value("location.hash = '#/site'").await?;
+        room.browser.shows("#site [data-part=rows]", "serves").await?;
+        let first = "#site [data-part=images] tr:nth-child(1)";
+        let second = "#site [data-part=images] tr:nth-child(2)";
+        for (row, texts) in
+            [(first, ["b.img", "ready", "unicast only"]), (second, [IMAGE, "ready", "multicast and unicast"])]
+        {
+            for text in texts {
+                room.browser.shows(row, text).await?;
+            }
+        }
+        let contents = "const texts = [...document.querySelectorAll('#site [data-part=images] .code')]\
+                        .map((cell) => cell.textContent); return texts.length === 2 && texts[0] !== texts[1] \
+                        && texts.every((text) => /^[0-9a-f]{12}$/.test(text))";
+        room.browser.until(contents).await?;
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "needs chromium: run by the lab"]
 fn what_a_client_calls_itself_is_text() {
     run("text", &Plan::of("a.img", MIB, "20mbit"), async |room: &mut Room| {
         let name = "<img src=x onerror=document.title=1><b id=evil>pc";
@@ -236,7 +261,9 @@ fn every_view_is_readable_in_both_schemes_and_in_a_narrow_window() {
             for scheme in [Scheme::Light, Scheme::Dark] {
                 room.browser.size(1440, 900).await?;
                 room.browser.prefer(scheme).await?;
-                tokio::time::sleep(Duration::from_millis(400)).await;
+                room.browser
+                    .until("return document.getAnimations().every((one) => one.playState !== 'running')")
+                    .await?;
                 let name = if view.is_empty() { "overview" } else { view.split('/').next().unwrap() };
                 room.picture(&format!("{name}-{}", scheme.word())).await?;
                 let faint = room.browser.value(scripts::FAINT_TEXTS).await?;
@@ -244,7 +271,7 @@ fn every_view_is_readable_in_both_schemes_and_in_a_narrow_window() {
                 // A phone, and a small screen at 200 %.
                 for width in [640, 320] {
                     room.browser.size(width, 900).await?;
-                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    room.browser.until(&format!("return innerWidth === {width}")).await?;
                     let wide = room.browser.value("return document.documentElement.scrollWidth").await?;
                     assert!(wide.as_u64() <= Some(width.into()), "{view}: {wide} px at {width}");
                 }

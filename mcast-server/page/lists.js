@@ -44,19 +44,23 @@ function makeImage(columns) {
   return Object.assign(element, { parts: { name, version, state, hashed, problem, size, multicast, start, priority, session } });
 }
 
+/** How an image stands. */
+const IMAGE_STATES = { settling: 'being copied', hashing: 'being hashed', ready: 'ready', broken: 'cannot be served' };
+
+/** How an image may be had. */
+const WAYS = { allowed: 'multicast and unicast', only: 'multicast only', never: 'unicast only' };
+
 function fillImage({ parts }, image, store) {
   setText(parts.name, image.name);
   setText(parts.version, image.version ? `version ${image.version}` : '');
-  const words = { settling: 'being copied', hashing: 'being hashed', ready: 'ready', broken: 'cannot be served' };
-  parts.state.set(image.state, words[image.state] ?? image.state);
+  parts.state.set(image.state, IMAGE_STATES[image.state] ?? image.state);
   const hashing = image.state === 'hashing';
   show(parts.hashed, hashing);
   if (hashing) parts.hashed.set(image.hashed ?? 0, percent(image.hashed ?? 0));
   setText(parts.problem, image.problem ?? '');
   show(parts.problem, Boolean(image.problem));
   setText(parts.size, image.bytes === null ? NONE : bytes(image.bytes));
-  const ways = { allowed: 'multicast and unicast', only: 'multicast only', never: 'unicast only' };
-  setText(parts.multicast, `${ways[image.multicast] ?? image.multicast}${image.encrypted ? ', encrypted' : ''}`);
+  setText(parts.multicast, `${WAYS[image.multicast] ?? image.multicast}${image.encrypted ? ', encrypted' : ''}`);
   setText(parts.start, image.multicast === 'never' ? NONE : image.start);
   setText(parts.priority, String(image.priority));
   const running = image.session && store.session(image.session);
@@ -115,15 +119,47 @@ export class HistoryView {
   }
 }
 
-/** The site, its servers and its database. */
+/** Digits of an image's hash that tell contents apart for people. */
+const CONTENT_DIGITS = 12;
+
+/** The site, its servers, their images and its database. */
 export class SiteView {
   constructor(element) {
     this.parts = partsOf(element);
   }
 
+  enter(store) {
+    this.store = store;
+    store.askSiteImages();
+  }
+
+  leave() {
+    this.store.siteImages = null;
+  }
+
   render(store, topics) {
-    if (!topics.has('site') && !topics.has('database')) return;
-    const { site, database } = store;
+    if (topics.has('site') || topics.has('database')) this.drawSite(store);
+    if (topics.has('siteImages') && store.siteImages) this.drawImages(store.siteImages);
+  }
+
+  drawImages(images) {
+    keep(this.parts.images, images, (image) => `${image.server} ${image.name}`, () => {
+      const [state, name, version] = [badge(), el('span.first'), el('span.second')];
+      const [server, size, multicast, content] = [el('td'), el('td.right'), el('td'), el('td.code')];
+      const element = el('tr', {}, el('th', { scope: 'row' }, name, version), server, el('td', {}, state), size, multicast, content);
+      return Object.assign(element, { parts: { name, version, server, state, size, multicast, content } });
+    }, ({ parts }, image) => {
+      setText(parts.name, image.name);
+      setText(parts.version, image.version ? `version ${image.version}` : '');
+      setText(parts.server, image.server);
+      parts.state.set(image.state, IMAGE_STATES[image.state] ?? image.state);
+      setText(parts.size, image.bytes === null ? NONE : bytes(image.bytes));
+      setText(parts.multicast, WAYS[image.multicast] ?? image.multicast);
+      setText(parts.content, image.root ? image.root.slice(0, CONTENT_DIGITS) : NONE);
+    });
+  }
+
+  drawSite({ site, database }) {
     const role = { operator: 'operator: may see and do everything', viewer: 'viewer: may see everything' };
     const facts = [
       ['Database', database.well ? 'answers' : database.text],

@@ -20,7 +20,7 @@ const VIEWS = {
   site: ['site', 'Site', SiteView],
   settings: ['settings', 'Settings', SettingsView],
 };
-const ALL = new Set(['sessions', 'images', 'events', 'fetching', 'queue', 'site', 'database', 'status', 'history', 'settings', 'clients', 'map', 'tick']);
+const ALL = new Set(['sessions', 'images', 'events', 'fetching', 'queue', 'site', 'database', 'status', 'history', 'siteImages', 'settings', 'clients', 'map', 'tick']);
 
 let store = null;
 let view = null;

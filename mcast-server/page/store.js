@@ -32,6 +32,7 @@ export class Store {
     this.fetching = [];
     this.queue = [];
     this.history = null;
+    this.siteImages = null;
     this.settings = null;
     this.events = [];
     this.series = new Map();
@@ -198,6 +199,7 @@ export class Store {
       this.ask(`/api/v1/sessions?ended=${ENDED}`, (sessions) => this.takeSessions(sessions)),
       this.askHealth(),
       this.history && this.askHistory(),
+      this.siteImages && this.askSiteImages(),
     ]);
   }
 
@@ -219,6 +221,10 @@ export class Store {
 
   askHistory() {
     return this.ask(`/api/v1/history?limit=${HISTORY}`, (history) => this.set('history', history));
+  }
+
+  askSiteImages() {
+    return this.ask('/api/v1/site/images', (images) => this.set('siteImages', images));
   }
 
   askSettings() {

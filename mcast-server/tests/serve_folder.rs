@@ -98,12 +98,19 @@ fn a_file_that_grows_is_not_served_before_it_rests() {
     let guest = site.client("a.img", 1);
     let mut file = File::create(site.path("images/a.img")).unwrap();
     let pieces = content.chunks(content.len() / 8);
+    let mut kept_up = 0;
     for piece in pieces {
+        let written = Instant::now();
         file.write_all(piece).unwrap();
         std::thread::sleep(Duration::from_millis(250));
         let seen = state(&point, "a.img");
-        assert!(seen.as_deref().is_none_or(|state| state == "settling"), "{seen:?}");
+        // A machine that stood still meanwhile made it rest.
+        if written.elapsed() < Duration::from_secs(1) {
+            assert!(seen.as_deref().is_none_or(|state| state == "settling"), "{seen:?}");
+            kept_up += 1;
+        }
     }
+    assert!(kept_up > 0);
     let rested = Instant::now();
     guest.refused("its files are still being written");
     let fetched = support::http::ask(point.http, "GET", "/content/images/a.img", &[], b"").unwrap();
@@ -111,7 +118,7 @@ fn a_file_that_grows_is_not_served_before_it_rests() {
         assert_eq!((fetched.status, fetched.header("retry-after")), (503, Some("2")), "{}", fetched.text());
     }
     guest.check(&content);
-    assert!(rested.elapsed() < Duration::from_secs(6), "{:?}", rested.elapsed());
+    assert!(rested.elapsed() < Duration::from_secs(20), "{:?}", rested.elapsed());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use rcgen::{CertificateParams, KeyPair};
 use support::http::Events;
 use support::point::{OPERATOR, Point, Site, VIEWER, is_root, until};
 
@@ -122,6 +123,56 @@ fn a_reload_takes_over_what_it_can_and_says_what_has_to_wait() {
     point.signal(Signal::SIGHUP);
     point.log.wait_after(lines, "needs a restart: rate.total");
     assert_eq!(point.ask("GET", "/api/v1/health", None, None).status, 200);
+}
+
+/// What an authority would give for this machine, in place of what is there.
+fn certify(site: &Site, key: &KeyPair, serial: u64) -> Vec<u8> {
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    params.serial_number = Some(serial.into());
+    let certificate = params.self_signed(key).unwrap();
+    fs::write(site.path("site.crt"), certificate.pem()).unwrap();
+    fs::write(site.path("site.key"), key.serialize_pem()).unwrap();
+    fs::set_permissions(site.path("site.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    certificate.der().to_vec()
+}
+
+/// What the server shows to whoever connects now.
+fn shown(point: &Point) -> Vec<u8> {
+    // Another test of this process may have done so.
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::blocking::Client::builder().no_proxy().tls_info(true);
+    let client = builder.tls_danger_accept_invalid_certs(true).build().unwrap();
+    let answer = client.get(format!("https://{}/api/v1/health", point.http)).send().unwrap();
+    let peer = answer.extensions().get::<reqwest::tls::TlsInfo>().unwrap();
+    peer.peer_certificate().unwrap().to_vec()
+}
+
+#[test]
+fn a_renewed_certificate_is_taken_over_by_a_reload_and_another_key_is_not() {
+    let mut site = Site::new();
+    let [key, other] = [KeyPair::generate().unwrap(), KeyPair::generate().unwrap()];
+    let first = certify(&site, &key, 1);
+    let path = |name: &str| format!("{:?}", site.path(name));
+    let (certificate, secret) = (path("site.crt"), path("site.key"));
+    site.set("http.tls", "\"always\"").set("http.certificate", &certificate).set("http.key", &secret);
+    let point = site.start();
+    assert_eq!(shown(&point), first);
+    let second = certify(&site, &key, 2);
+    assert_eq!(shown(&point), first, "a file that is being replaced is not read by itself");
+    point.signal(Signal::SIGHUP);
+    point.log.wait("the certificate is taken over");
+    assert_eq!(shown(&point), second);
+
+    certify(&site, &other, 3);
+    let lines = point.log.lines().len();
+    point.signal(Signal::SIGHUP);
+    point.log.wait_after(lines, "needs a restart: the key of the certificate");
+    fs::write(site.path("site.crt"), "nothing").unwrap();
+    let lines = point.log.lines().len();
+    point.signal(Signal::SIGHUP);
+    let told = point.log.wait_after(lines, "the certificate stays as it was");
+    assert!(told.contains("site.crt"), "{told}");
+    assert_eq!(shown(&point), second);
 }
 
 /// Settings are refused with their place in the file.

@@ -164,7 +164,7 @@ fn under_a_total_rate_a_session_gets_by_its_priority() {
     let mut site = Site::new();
     site.set("rate.custom", "\"40mbit\"").set("rate.total", "\"40mbit\"");
     site.table("[[image]]\nfile = \"high.img\"\npriority = 9\n").table("[[image]]\nfile = \"low.img\"\npriority = 3\n");
-    let (high, low) = (site.image("high.img", 8 << 20, 1), site.image("low.img", 8 << 20, 2));
+    let (high, low) = (site.image("high.img", 16 << 20, 1), site.image("low.img", 8 << 20, 2));
     let point = site.start();
     point.image("high.img", "ready");
     point.image("low.img", "ready");
@@ -176,12 +176,12 @@ fn under_a_total_rate_a_session_gets_by_its_priority() {
         let of = |name: &str| view(name)["wire_bytes"].as_f64().unwrap();
         (of("high.img"), of("low.img"))
     };
-    // Shares are settled by now; from now on what they send is as their weights are.
-    std::thread::sleep(Duration::from_millis(600));
-    let (before, begun) = (sent(), Instant::now());
-    std::thread::sleep(Duration::from_millis(1300));
-    let (after, seconds) = (sent(), begun.elapsed().as_secs_f64());
-    let (high_sent, low_sent) = (after.0 - before.0, after.1 - before.1);
+    // Both have begun; from then on what they send is as their weights are.
+    let settled = until("both to send", || Some(sent()).filter(|(high, low)| *high > 1e6 && *low > 1e6));
+    let begun = Instant::now();
+    let after = until("enough to compare", || Some(sent()).filter(|(high, _)| high - settled.0 > 4e6));
+    let seconds = begun.elapsed().as_secs_f64();
+    let (high_sent, low_sent) = (after.0 - settled.0, after.1 - settled.1);
     let ratio = high_sent / low_sent;
     assert!((2.0..4.5).contains(&ratio), "{high_sent} by {low_sent} in {seconds} s");
     assert!((high_sent + low_sent) * 8.0 / 1e6 < 40.0 * (seconds + 0.6), "{high_sent} and {low_sent} in {seconds} s");

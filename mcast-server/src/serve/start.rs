@@ -193,6 +193,7 @@ fn renew(settings: &Settings, known: &SiteIdentity, tls: &watch::Sender<Arc<Serv
         Ok(new) => {
             new.warnings(now).iter().for_each(|warning| warn!("{warning}: {}", warning.help()));
             tls.send_replace(new.server_config());
+            info!("the certificate is taken over");
         }
         Err(error) => error!("the certificate stays as it was: {error}: {}", error.help()),
     }

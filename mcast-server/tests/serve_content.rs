@@ -6,7 +6,10 @@ mod support;
 
 use std::fs;
 use std::io::{BufReader, Read, Write};
+use std::net::UdpSocket;
 
+use multicast_core::types::ClientId;
+use multicast_core::wire::{Inquiry, Packet};
 use support::http::{Answer, ask, connect, head};
 use support::point::{Point, Site, noise, replace};
 
@@ -202,9 +205,24 @@ fn an_image_of_several_files_is_one_stream_of_bytes() {
     let guest = site.client("set", 1);
     guest.joined();
     let folder = guest.output.clone();
-    guest.client.wait().unwrap();
+    guest.end().unwrap();
     let names = ["a.bin", "b.bin", "c.bin"];
     assert!(names.iter().zip(&parts).all(|(name, part)| fs::read(folder.join(name)).unwrap() == *part));
+}
+
+/// Whether a client that asks where `image` can be fetched is told a place.
+fn is_sent_to_http(site: &Site, image: &str) -> bool {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(support::LIMIT)).unwrap();
+    let mut datagram = Vec::new();
+    Inquiry { client: ClientId(9), image }.encode(&mut datagram);
+    socket.send_to(&datagram, ("127.0.0.1", site.control.number)).unwrap();
+    let mut buffer = [0; 2048];
+    let len = socket.recv(&mut buffer).unwrap();
+    match Packet::decode(&buffer[..len]).unwrap() {
+        Packet::Directory(directory) => directory.content.is_some(),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -221,6 +239,8 @@ fn an_image_is_had_by_the_ways_that_it_allows_only() {
         assert!(refused.status == 403 && refused.text().contains("multicast only"), "{}", refused.text());
     }
     assert!(get(&point, "/content/images/never.img", &[]).body == never);
+    let sent_to_http = ["only.img", "never.img", "none.img"].map(|image| is_sent_to_http(&site, image));
+    assert_eq!(sent_to_http, [false, true, true]);
     site.client("only.img", 1).check(&only);
     let told = site.client("never.img", 2).fails();
     assert!(told.contains("take it by unicast") && told.contains("multicast of this image is off"), "{told}");

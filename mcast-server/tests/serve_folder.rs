@@ -84,6 +84,9 @@ fn a_file_overwritten_under_way_ends_its_session_and_says_so() {
     });
     assert!(outcome.starts_with("failed: ") && outcome.contains("a.img") && outcome.contains("changed"), "{outcome}");
     point.log.wait("session failed");
+    let metrics = point.get("/metrics").text();
+    assert!(metrics.contains("\nmcast_deliveries_failed_total 1\n"), "{metrics}");
+    assert!(!metrics.contains("\nmcast_sent_bytes_total 0\n"), "what it sent stays counted");
     // Its client gets nothing of the new bytes; who asks then gets them all.
     first.fails();
     site.client("a.img", 2).check(&new);

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use multicast_core::engine::{Ask, Doorkeeper, Engine, EngineConfig, EngineError, SessionConfig, Verdict};
+use multicast_core::engine::{Ask, Doorkeeper, Engine, EngineConfig, EngineError, Lent, SessionConfig, Verdict};
 use multicast_core::image::Delivery;
 use multicast_core::layout::{Geometry, Layout};
 use multicast_core::manifest;
 use multicast_core::net;
 use multicast_core::pace::Profile;
 use multicast_core::types::ClientId;
-use multicast_core::wire::{Join, Packet, RefuseReason};
+use multicast_core::wire::{ContentLocation, Inquiry, Join, Packet, RefuseReason};
 
 /// Says what it is told to say, and counts how often it was asked.
 struct Told {
@@ -32,6 +32,10 @@ impl Doorkeeper for Told {
     fn only_image(&self) -> Option<String> {
         Some("base.img".to_owned())
     }
+
+    fn has_content(&self, image: &str) -> bool {
+        image != "secret.img"
+    }
 }
 
 struct Site {
@@ -45,7 +49,9 @@ impl Site {
         let keeper = Arc::new(Told { verdict: Mutex::new(first), asked: AtomicU32::new(0) });
         let usual = EngineConfig::new(net::choose(Some("lo")).unwrap(), std::process::id().into()).unwrap();
         let doorkeeper: Option<Arc<dyn Doorkeeper>> = Some(keeper.clone());
-        let engine = Engine::start(EngineConfig { control_port: 0, only_lent: true, doorkeeper, ..usual }).unwrap();
+        let content = Some(ContentLocation { port: 8080, tls: None });
+        let config = EngineConfig { control_port: 0, only_lent: true, doorkeeper, content, ..usual };
+        let engine = Engine::start(config).unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         client.connect(engine.control_address()).unwrap();
         client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -111,8 +117,37 @@ fn a_session_takes_a_place_that_was_lent_and_no_other() {
     site.serve().unwrap();
     assert_eq!(site.engine.lent().in_use, [place]);
     assert!(!site.engine.recall(place), "a stream uses it");
-    assert_eq!(site.engine.lent(), Default::default());
+    assert_eq!(site.engine.lent(), Lent { recalled: vec![place], ..Lent::default() });
     site.join();
     assert_eq!(site.answer(), Ok("base.img".into()));
     assert!(site.engine.lend("224.0.0.5:63000".parse().unwrap()).is_err(), "routers talk there");
+}
+
+#[test]
+fn an_image_without_content_sends_nobody_elsewhere() {
+    let site = Site::open(Verdict::Admit);
+    let content = |image: &str| {
+        let mut datagram = Vec::new();
+        Inquiry { client: ClientId(7), image }.encode(&mut datagram);
+        site.client.send(&datagram).unwrap();
+        let mut buffer = [0; 2048];
+        let len = site.client.recv(&mut buffer).unwrap();
+        match Packet::decode(&buffer[..len]).unwrap() {
+            Packet::Directory(directory) => directory.content.map(|content| content.port),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(["base.img", "", "secret.img"].map(content), [Some(8080), Some(8080), None]);
+}
+
+#[test]
+fn refusals_that_nobody_listens_to_do_not_pile_up() {
+    let (reason, retry) = (RefuseReason::Ambiguous, Duration::ZERO);
+    let site = Site::open(Verdict::Refuse { reason, retry, text: "name one of: a, b".into() });
+    for _ in 0..1000 {
+        site.join();
+        assert_eq!(site.answer().unwrap_err().0, RefuseReason::Ambiguous);
+    }
+    let waiting = site.engine.events().len();
+    assert!((1..1000).contains(&waiting), "{waiting}");
 }

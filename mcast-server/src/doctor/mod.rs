@@ -224,7 +224,7 @@ fn addresses(pool: Option<&AddressPool>) -> (Finding, IpAddr) {
     let finding = match warning(group) {
         Some(warning) => Finding::warning(TEST, warning.to_string(), "choose another one, or a range: --address auto"),
         None if free.allocate().is_err() => {
-            Finding::ok(TEST, format!("{group} alone, {class}: for one session at a time"))
+            Finding::ok(TEST, format!("{group} alone, {class}: for one session of send, or shared by those of serve"))
         }
         None => Finding::ok(TEST, format!("{pool}: {group}, {class}")),
     };
@@ -246,7 +246,7 @@ mod tests {
         let of = |text: &str| addresses(Some(&AddressPool::parse(text, 1).unwrap())).0;
         assert_eq!(of("auto").outcome, Outcome::Ok);
         let single = of("239.194.7.1");
-        assert!(single.outcome == Outcome::Ok && single.seen.contains("for one session at a time"), "{single}");
+        assert!(single.outcome == Outcome::Ok && single.seen.contains("shared by those of serve"), "{single}");
         let colliding = of("239.128.0.1");
         assert!(colliding.outcome == Outcome::Warning && colliding.seen.contains("224.0.0.1"), "{colliding}");
         assert_eq!(addresses(None).0.outcome, Outcome::NotTestable);

@@ -66,6 +66,8 @@ struct Rules {
 pub(crate) struct Gate {
     catalogue: Catalogue,
     rules: Mutex<Rules>,
+    /// Clients can reach the HTTP side.
+    by_http: bool,
     clients: Mutex<HashMap<(String, ClientId), Client>>,
     /// Images with a session, or one that is being opened.
     open: Mutex<HashMap<String, Open>>,
@@ -92,10 +94,14 @@ struct Client {
 
 impl Gate {
     /// Its wishes are to be fulfilled by whoever reads them.
-    pub(crate) fn new(catalogue: Catalogue, settings: &Settings) -> (Self, mpsc::UnboundedReceiver<Wish>) {
+    pub(crate) fn new(
+        catalogue: Catalogue,
+        settings: &Settings,
+        by_http: bool,
+    ) -> (Self, mpsc::UnboundedReceiver<Wish>) {
         let (wishes, fulfilled) = mpsc::unbounded_channel();
         let rules = Mutex::new(Rules::of(settings));
-        (Self { catalogue, rules, clients: Mutex::default(), open: Mutex::default(), wishes }, fulfilled)
+        (Self { catalogue, rules, by_http, clients: Mutex::default(), open: Mutex::default(), wishes }, fulfilled)
     }
 
     /// Takes over changed settings.
@@ -212,7 +218,12 @@ impl Gate {
         };
         if !rules.multicast || image.multicast == MulticastUse::Never {
             let whose = if rules.multicast { "of this image" } else { "of this server" };
-            return refuse(RefuseReason::Unicast, Duration::ZERO, &format!("multicast {whose} is off"));
+            let off = format!("multicast {whose} is off");
+            if self.by_http {
+                return refuse(RefuseReason::Unicast, Duration::ZERO, &off);
+            }
+            let text = format!("{off}, and no address of http.listen is one that clients reach");
+            return refuse(RefuseReason::NoSuchImage, LATER, &text);
         }
         let outdated = |open: &Open| open.ready.as_ref().is_some_and(|serves| !Arc::ptr_eq(serves, &ready));
         if lock(&self.open).get(&image.name).is_some_and(outdated) {
@@ -236,7 +247,8 @@ impl Gate {
         if clients.len() >= CLIENTS_LIMIT && !clients.contains_key(&key) {
             return Some(refuse(RefuseReason::Full, LATER, "too many clients ask at the same time"));
         }
-        let goes_elsewhere = rules.when_full == WhenFull::Unicast && image.multicast != MulticastUse::Only;
+        let elsewhere = self.by_http && image.multicast != MulticastUse::Only;
+        let goes_elsewhere = rules.when_full == WhenFull::Unicast && elsewhere;
         if goes_elsewhere && let Some(Client { place: Some(Place::Queued { admitted, .. }), .. }) = clients.get(&key) {
             let text = full(*admitted, cap);
             // Whoever goes another way must not keep its place in the queue from others.
@@ -283,6 +295,11 @@ impl Doorkeeper for Gate {
 
     fn only_image(&self) -> Option<String> {
         self.catalogue.find("").ok().map(|image| image.name.clone())
+    }
+
+    fn has_content(&self, image: &str) -> bool {
+        // What is not there yet may come: whoever fetches it is told then.
+        !self.catalogue.find(image).is_ok_and(|image| image.multicast == MulticastUse::Only)
     }
 }
 

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::content::{Image, Ready};
 use super::point::{News, Point, now_ms};
 use super::sessions::Running;
-use super::views::{ClientView, SessionView, client_word};
+use super::views::{ClientView, HTTP, SessionView, client_word};
 use crate::config::MulticastUse;
 use crate::site::{ClientRow, SessionRow};
 use crate::view::narrator::Narrator;
@@ -23,13 +23,15 @@ use crate::view::narrator::Narrator;
 const PLACE_LIMIT: Duration = Duration::from_secs(10);
 const PLACE_RETRY: Duration = Duration::from_millis(100);
 
-/// Opens a session for `image`, which may wait for a place: blocks. `resumed` if it takes up one of the
-/// last start, and whether that one had started.
-pub(crate) fn open(point: &Arc<Point>, image: &str, resumed: Option<bool>) {
-    match try_open(point, image, resumed) {
+/// Opens a session for `image`, which may wait for a place: blocks. If there was one at the last start, this takes
+/// it up.
+pub(crate) fn open(point: &Arc<Point>, image: &str) {
+    let resumed = point.resumable.started(image);
+    match try_open(point, image, resumed == Some(true)) {
         Ok(running) => {
-            let (group, started) = (running.group, resumed.is_some());
-            info!(session = running.id, image, %group, resumed = started, "session is open");
+            point.resumable.taken_up(image, &point.recorder);
+            let group = running.group;
+            info!(session = running.id, image, %group, resumed = resumed.is_some(), "session is open");
         }
         Err(why) => {
             warn!(image, "no session can be opened: {why}");
@@ -39,9 +41,9 @@ pub(crate) fn open(point: &Arc<Point>, image: &str, resumed: Option<bool>) {
     }
 }
 
-fn try_open(point: &Arc<Point>, name: &str, resumed: Option<bool>) -> Result<Arc<Running>, String> {
+fn try_open(point: &Arc<Point>, name: &str, has_started: bool) -> Result<Arc<Running>, String> {
     let (image, ready) = point.catalogue.ready(name).map_err(|error| error.to_string())?;
-    let (config, starts_ms) = terms(point, &image, resumed == Some(true));
+    let (config, starts_ms) = terms(point, &image, has_started);
     let begun = Instant::now();
     let session = loop {
         let delivery = reopened(&image, &ready)?;
@@ -58,8 +60,7 @@ fn try_open(point: &Arc<Point>, name: &str, resumed: Option<bool>) -> Result<Arc
     let opened_ms = now_ms();
     let id = format!("{:x}-{:08x}", opened_ms / 1000, session.id().0);
     let (group, control) = (session.group(), session.control());
-    let started = resumed == Some(true);
-    let running = Arc::new(Running::new(id, (image, ready), group, (opened_ms, starts_ms), control, started));
+    let running = Arc::new(Running::new(id, (image, ready), group, (opened_ms, starts_ms), control, has_started));
     running.look(Instant::now());
     point.sessions.add(running.clone());
     record(point, &running, None);
@@ -99,8 +100,11 @@ fn terms(point: &Point, image: &Image, has_started: bool) -> (SessionConfig, Opt
         adaptive: settings.rate.adapts().then_some(slow.pace),
         start,
         silence: settings.clients.silence,
-        // Whom the group does not reach fetches by HTTP, if it can: that needs no turn of the session.
-        ladder: LadderConfig { deaf: !(point.by_http && image.multicast != MulticastUse::Only), ..slow.ladder },
+        ladder: match image.multicast {
+            MulticastUse::Only => LadderConfig { unicast: 0, ..slow.ladder },
+            // Whom the group does not reach fetches by HTTP, if it can: that needs no turn of the session.
+            _ => LadderConfig { deaf: !point.by_http, ..slow.ladder },
+        },
         // Late comers are taken in until it has rested for long enough.
         keep_open: true,
         weight: image.priority.into(),
@@ -159,29 +163,19 @@ fn conclude(
         (Ok(_), Some(EndCause::Suspended)) => SUSPENDED.to_owned(),
         (Ok(_), _) => "finished".to_owned(),
     };
-    match result {
-        Ok(summary) => {
-            let count = |state| summary.snapshot.clients.iter().filter(|client| client.state == state).count() as u64;
-            let (complete, all) = (count(ClientState::Complete), summary.snapshot.clients.len() as u64);
-            let counters = summary.snapshot.counters;
-            point.count(|totals| {
-                totals.sessions += 1;
-                totals.wire_bytes += counters.wire_bytes;
-                totals.feedback_bytes += counters.feedback_bytes;
-                totals.complete += complete;
-                totals.failed += all - complete;
-            });
-            let (seconds, wire_bytes) = (summary.seconds, counters.wire_bytes);
-            info!(session = running.id, image = running.image.name, complete, all, seconds, wire_bytes, "{outcome}");
-            running.conclude(summary.snapshot);
-        }
-        Err(_) => {
-            point.count(|totals| totals.sessions += 1);
-            warn!(session = running.id, image = running.image.name, "session {outcome}");
-        }
+    let (seconds, failed) = (result.as_ref().map_or(0.0, |summary| summary.seconds), result.is_err());
+    if let Ok(summary) = result {
+        running.conclude(summary.snapshot);
     }
     record(point, running, Some(&outcome));
-    point.sessions.remove(&running.id);
+    let came_to = point.retire(running);
+    let (id, image) = (&running.id, &running.image.name);
+    let (complete, lacking, wire_bytes) = (came_to.complete, came_to.failed, came_to.wire_bytes);
+    if failed {
+        warn!(session = id, image, complete, lacking, wire_bytes, "session {outcome}");
+    } else {
+        info!(session = id, image, complete, lacking, seconds, wire_bytes, "{outcome}");
+    }
     point.gate.session_ended(&running.image.name);
     point.tell(point.standing());
 }
@@ -217,23 +211,27 @@ pub(crate) fn record(point: &Point, running: &Running, outcome: Option<&str>) {
     let views = ClientView::all_of(running, &snapshot).into_iter();
     let rows = views.zip(&snapshot.clients).map(|(client, known)| {
         let (joined_ms, ended) = running.times(known.client);
+        let by_http = running.by_http(known.client);
+        let fetched = by_http.flatten();
         ClientRow {
             client: client.client,
             host: client.host,
             address: client.address,
+            state: if fetched.is_some() {
+                client_word(ClientState::Complete).to_owned()
             // Whoever was active when it ended went without the image.
-            state: if ended.is_none() && ended_ms.is_some() {
+            } else if ended.is_none() && ended_ms.is_some() {
                 client_word(ClientState::Left).to_owned()
             } else {
                 client.state
             },
-            path: client.path,
-            verified: client.verified.into(),
+            path: if by_http.is_some() { HTTP.to_owned() } else { client.path },
+            verified: if fetched.is_some() { client.blocks.into() } else { client.verified.into() },
             blocks: client.blocks.into(),
             loss: client.loss,
             reason: client.reason.or_else(|| outcome.filter(|_| ended.is_none()).map(str::to_owned)),
             joined_ms,
-            ended_ms: ended.or(ended_ms),
+            ended_ms: fetched.or(ended).or(ended_ms),
         }
     });
     point.recorder.clients(&running.id, rows);

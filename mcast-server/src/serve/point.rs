@@ -1,6 +1,5 @@
 //! The distribution point: all that is known and runs, and what can be asked of it.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -8,7 +7,7 @@ use jiff::Timestamp;
 use multicast_core::engine::Engine;
 use multicast_core::net::Interface;
 use multicast_core::pace::Profile;
-use multicast_core::sender::SenderEvent;
+use multicast_core::sender::{ClientState, SenderEvent, SessionSnapshot};
 use multicast_core::types::ClientId;
 use serde::Serialize;
 use tokio::sync::{Notify, broadcast};
@@ -16,6 +15,7 @@ use tokio::sync::{Notify, broadcast};
 use super::content::packages::Packages;
 use super::content::{Catalogue, ImageState, Keeper};
 use super::gate::Gate;
+use super::resumable::Resumable;
 use super::sessions::{Running, Sessions};
 use super::unicasts::Unicasts;
 use super::views::{ClientView, ImageView, SessionView};
@@ -50,9 +50,8 @@ pub(crate) struct Point {
     news: broadcast::Sender<Arc<News>>,
     /// The sessions of the site's other servers, as they were seen last.
     others: Mutex<Vec<SessionView>>,
-    /// Sessions of the last start that are to go on, by image: whether they had started.
-    resumable: Mutex<HashMap<String, bool>>,
-    pub(crate) totals: Mutex<Totals>,
+    pub(crate) resumable: Resumable,
+    totals: Mutex<Totals>,
 }
 
 /// What sessions that are over came to, for the metrics.
@@ -63,6 +62,35 @@ pub(crate) struct Totals {
     pub(crate) feedback_bytes: u64,
     pub(crate) complete: u64,
     pub(crate) failed: u64,
+    /// Clients that got their image by HTTP.
+    pub(crate) fetched: u64,
+}
+
+impl Totals {
+    /// What a session came to, by its last picture.
+    fn of(running: &Running) -> Self {
+        let mut totals = Self { sessions: 1, ..Self::default() };
+        let Some(snapshot) = running.snapshot() else { return totals };
+        totals.wire_bytes = snapshot.counters.wire_bytes;
+        totals.feedback_bytes = snapshot.counters.feedback_bytes;
+        for client in &snapshot.clients {
+            match client.state {
+                ClientState::Complete => totals.complete += 1,
+                // It went on by HTTP.
+                ClientState::Left if running.by_http(client.client).is_some() => {}
+                _ => totals.failed += 1,
+            }
+        }
+        totals
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.sessions += other.sessions;
+        self.wire_bytes += other.wire_bytes;
+        self.feedback_bytes += other.feedback_bytes;
+        self.complete += other.complete;
+        self.failed += other.failed;
+    }
 }
 
 /// Something that listeners are told.
@@ -103,7 +131,7 @@ pub(crate) struct Parts {
     pub(crate) interface: Interface,
     pub(crate) usual_profile: Profile,
     pub(crate) by_http: bool,
-    pub(crate) resumable: HashMap<String, bool>,
+    pub(crate) resumable: Resumable,
 }
 
 /// Why a command cannot be carried out.
@@ -173,7 +201,7 @@ impl Point {
             place_wanted: Arc::default(),
             news: broadcast::Sender::new(NEWS_WAITING),
             others: Mutex::default(),
-            resumable: Mutex::new(parts.resumable),
+            resumable: parts.resumable,
             totals: Mutex::default(),
         }
     }
@@ -318,18 +346,29 @@ impl Point {
         Ok(())
     }
 
-    /// The session of the last start for `image`, once: whether it had started.
-    pub(crate) fn take_resumable(&self, image: &str) -> Option<bool> {
-        self.resumable.lock().unwrap_or_else(PoisonError::into_inner).remove(image)
+    /// What sessions that are over came to, and how those that run stand: no session is in both, or in neither.
+    pub(crate) fn tally(&self) -> (Totals, Vec<Arc<SessionSnapshot>>) {
+        let totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        (*totals, self.sessions.all().iter().filter_map(|running| running.snapshot()).collect())
     }
 
-    pub(crate) fn totals(&self) -> Totals {
-        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A session is over; gives what it came to.
+    pub(crate) fn retire(&self, running: &Running) -> Totals {
+        let came_to = Totals::of(running);
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.add(&came_to);
+        self.sessions.remove(&running.id);
+        came_to
     }
 
-    /// Adds to what sessions that are over came to.
-    pub(crate) fn count(&self, add: impl FnOnce(&mut Totals)) {
-        add(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner));
+    /// A client fetches `image` by HTTP, or has it so.
+    pub(crate) fn note_http(&self, image: &str, client: ClientId, complete: bool) {
+        if complete {
+            self.totals.lock().unwrap_or_else(PoisonError::into_inner).fetched += 1;
+        }
+        if let Some(running) = self.sessions.of_image(image) {
+            running.note_http(client, complete.then(now_ms));
+        }
     }
 }
 

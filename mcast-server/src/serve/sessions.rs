@@ -32,6 +32,8 @@ struct State {
     snapshot: Option<Arc<SessionSnapshot>>,
     started: bool,
     reasons: Reasons,
+    /// Clients that went on by HTTP, and when they had the image, milliseconds since 1970.
+    by_http: HashMap<ClientId, Option<i64>>,
     /// When each client joined and when it was done or went, milliseconds since 1970.
     times: HashMap<ClientId, (i64, Option<i64>)>,
     /// Since when it has nobody to serve.
@@ -51,9 +53,9 @@ impl Running {
         control: SessionControl,
         started: bool,
     ) -> Self {
-        let (reasons, times) = (Reasons::default(), HashMap::new());
+        let (reasons, by_http, times) = (Reasons::default(), HashMap::new(), HashMap::new());
         let (resting, waiting_ms, cancelled_by) = (None, None, None);
-        let state = State { snapshot: None, started, reasons, times, resting, waiting_ms, cancelled_by };
+        let state = State { snapshot: None, started, reasons, by_http, times, resting, waiting_ms, cancelled_by };
         Self { id, image, ready, group, opened_ms, hour_ms, control, state: Mutex::new(state) }
     }
 
@@ -123,6 +125,21 @@ impl Running {
         let wait = self.image.start.wait.and_then(|wait| i64::try_from(wait.as_millis()).ok());
         let waited_ms = waiting_ms.zip(wait).map(|(since, wait)| since.saturating_add(wait));
         self.hour_ms.into_iter().chain(waited_ms).min().filter(|_| !started)
+    }
+
+    /// A client of it goes on by HTTP, or has the image so at `complete_ms` since 1970. Others are not noted.
+    pub(crate) fn note_http(&self, client: ClientId, complete_ms: Option<i64>) {
+        self.with(|state| {
+            if state.times.contains_key(&client) {
+                let known = state.by_http.entry(client).or_default();
+                *known = known.or(complete_ms);
+            }
+        });
+    }
+
+    /// Whether a client went on by HTTP, and when it had the image, milliseconds since 1970.
+    pub(crate) fn by_http(&self, client: ClientId) -> Option<Option<i64>> {
+        self.with(|state| state.by_http.get(&client).copied())
     }
 
     /// Why a client went.

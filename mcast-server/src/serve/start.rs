@@ -1,6 +1,5 @@
 //! From settings to a running distribution point, and to its good end.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -28,8 +27,9 @@ use super::http::listener::Listener;
 use super::http::{self, Shared};
 use super::places::{self, Leases, Pool, Source};
 use super::point::{Parts, Point};
+use super::resumable::Resumable;
 use super::{log, supervised, tasks};
-use crate::config::{AddressSource, Loaded, ServeArguments, Settings, Surroundings};
+use crate::config::{AddressSource, Loaded, MulticastUse, ServeArguments, Settings, Surroundings, WhenFull};
 use crate::exit::{Exit, Failure};
 use crate::site::{Account, Backend, Recorder, ServerRow, Site};
 use crate::terms::{profile_of, seed, symbol_size};
@@ -52,10 +52,10 @@ pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<
     let interface = net::choose(settings.server.interface.as_deref())?;
     let resumable = resumable(&site, &server).await?;
     let catalogue = Catalogue::new();
-    let (gate, wishes) = Gate::new(catalogue.clone(), &settings);
-    let gate = Arc::new(gate);
     let content = content_location(&settings, &interface, &identity);
     let by_http = content.is_some();
+    let (gate, wishes) = Gate::new(catalogue.clone(), &settings, by_http);
+    let gate = Arc::new(gate);
     let engine = start_engine(&settings, &interface, gate.clone(), content)?;
     let place = settings.cache_place();
     let symbol_size = symbol_size(group_like(&settings), interface.mtu);
@@ -80,6 +80,11 @@ pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<
         resumable,
     }));
 
+    let refusals = point.engine.events().clone();
+    std::thread::Builder::new()
+        .name("refusals".into())
+        .spawn(move || tasks::tell_refusals(&refusals))
+        .map_err(|error| Failure::of(Exit::Error, &error))?;
     let (stop, stopped) = watch::channel(false);
     let mut running = JoinSet::new();
     running.spawn(tasks::fulfil(point.clone(), wishes));
@@ -313,29 +318,41 @@ pub(crate) fn site_failure(error: &crate::site::SiteError) -> Failure {
     Failure::of(Exit::Error, error).with_help(error.help())
 }
 
-/// Sessions of the last start that never ended, by image: whether they had started. They count as ended now,
-/// and go on under new numbers.
-async fn resumable(site: &Site, server: &str) -> Result<HashMap<String, bool>, Failure> {
-    let rows = site.resumable(server).await.map_err(|error| site_failure(&error))?;
-    let mut images = HashMap::new();
-    for mut row in rows {
-        *images.entry(row.image.clone()).or_default() |= row.started;
-        (row.state, row.ended_ms) = ("ended".to_owned(), Some(super::point::now_ms()));
-        row.outcome = Some("interrupted: the server stopped; taken up by the next session of the image".to_owned());
-        site.put_session(&row).await.map_err(|error| site_failure(&error))?;
+/// Sessions of the last start that never ended. They wait until others take them up, under new numbers: a start
+/// that fails before that, or another crash, loses none.
+async fn resumable(site: &Site, server: &str) -> Result<Resumable, Failure> {
+    let mut rows = site.resumable(server).await.map_err(|error| site_failure(&error))?;
+    for row in &mut rows {
+        "waiting".clone_into(&mut row.state);
+        site.put_session(row).await.map_err(|error| site_failure(&error))?;
     }
     // Places of clients of that start count no more: they ask again.
     site.free_tickets_of(server).await.map_err(|error| site_failure(&error))?;
     site.free_places_of(server).await.map_err(|error| site_failure(&error))?;
-    Ok(images)
+    Ok(Resumable::new(rows))
 }
 
-/// Where clients find content: the first listener that they can reach, if there is one.
+/// Where clients find content: the first listener that they can reach, if there is one. They know this server by
+/// the interface of its streams, so that the address of another one does not count.
 fn content_location(settings: &Settings, interface: &Interface, identity: &SiteIdentity) -> Option<ContentLocation> {
-    let reached = |address: &&SocketAddr| interface.loopback || !address.ip().to_canonical().is_loopback();
-    let address = settings.http.listen.iter().find(reached)?;
+    let Some(address) = settings.http.listen.iter().find(|address| reaches(interface, address.ip())) else {
+        let images = settings.images.iter().any(|image| image.multicast == MulticastUse::Never);
+        if images || !settings.multicast.enabled || settings.clients.when_full == WhenFull::Unicast {
+            let interface = &interface.name;
+            warn!("what is to go out by unicast cannot be fetched: no address of http.listen is one of {interface}");
+        }
+        return None;
+    };
     let tls = settings.tls_at(*address).then(|| *identity.fingerprint().bytes());
     Some(ContentLocation { port: address.port(), tls })
+}
+
+/// Whether the clients of `interface` reach what listens at `ip`.
+fn reaches(interface: &Interface, ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        ip if ip.is_loopback() => interface.loopback,
+        ip => ip.is_unspecified() || interface.has(ip),
+    }
 }
 
 fn start_engine(
@@ -389,6 +406,7 @@ fn keeper_of_places(point: &Arc<Point>, settings: &Settings) -> places::Keeper {
         local,
         ports: settings.multicast.ports,
         rng: fastrand::Rng::with_seed(seed()),
+        ending: Vec::new(),
     }
 }
 
@@ -438,4 +456,30 @@ fn say_ready(point: &Point, identity: &SiteIdentity) {
     let (control, interface) = (point.engine.control_address(), &point.interface.name);
     info!(%control, interface, images = %settings.content.images.display(), site = point.site.name(), "serving");
     let _ = sd_notify::notify(&[NotifyState::Ready]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_reach_what_listens_on_their_interface_or_on_all() {
+        let interface = |loopback, v4: [u8; 4]| Interface {
+            name: "if0".to_owned(),
+            index: 2,
+            v4: vec![v4.into()],
+            v6: Vec::new(),
+            up: true,
+            running: true,
+            multicast: true,
+            loopback,
+            mtu: 1500,
+            link_speed: None,
+        };
+        let (lab, own) = (interface(false, [10, 0, 0, 5]), interface(true, [127, 0, 0, 1]));
+        let addresses = ["0.0.0.0", "::", "10.0.0.5", "::ffff:10.0.0.5", "10.9.0.5", "127.0.0.1"];
+        let reached = |interface| addresses.map(|address| reaches(interface, address.parse().unwrap()));
+        assert_eq!(reached(&lab), [true, true, true, true, false, false]);
+        assert_eq!(reached(&own), [true, true, false, false, false, true]);
+    }
 }

@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use command_line::chain;
+use crossbeam_channel::Receiver;
+use multicast_core::sender::SenderEvent;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
-use super::content::ImageState;
+use super::content::{Image, ImageState};
 use super::gate::{Place, Wish};
 use super::opening;
 use super::point::{Command, News, Point};
 use super::views::use_word;
 use crate::config::MulticastUse;
 use crate::site::{ImageRow, TicketAsk, Verdict};
+use crate::view::narrator::Narrator;
 
 /// Between two looks at the sessions.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -25,6 +28,8 @@ const RECORD_LOOKS: u32 = 4;
 const SITE_INTERVAL: Duration = Duration::from_secs(1);
 /// Questions for places at the same time.
 const QUESTIONS: usize = 4;
+/// Between two refusals that are told of.
+const REFUSAL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long history is kept, and how often it is looked through.
 const HISTORY_DAYS: u32 = 365;
 const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
@@ -36,8 +41,7 @@ pub(crate) async fn fulfil(point: Arc<Point>, mut wishes: mpsc::UnboundedReceive
         let point = point.clone();
         match wish {
             Wish::Session(image) => {
-                let resumed = point.take_resumable(&image);
-                tokio::task::spawn_blocking(move || opening::open(&point, &image, resumed));
+                tokio::task::spawn_blocking(move || opening::open(&point, &image));
             }
             Wish::Place { image, client, host, priority } => {
                 // Closed only with the task.
@@ -77,6 +81,22 @@ fn place_without_site(point: &Point) -> Place {
     match point.gate.cap() {
         Some(cap) if admitted >= cap => Place::Queued { place: waiting.max(1), waiting: waiting.max(1), admitted },
         _ => Place::Admitted,
+    }
+}
+
+/// Logs whom the engine refuses for good, until it ends; of a flood one a second. Blocks.
+pub(crate) fn tell_refusals(refusals: &Receiver<SenderEvent>) {
+    let (mut narrator, mut told, mut untold) = (Narrator::default(), None::<Instant>, 0_u32);
+    for event in refusals {
+        if told.is_some_and(|told| told.elapsed() < REFUSAL_INTERVAL) {
+            untold = untold.saturating_add(1);
+        } else if let Some(text) = narrator.tell(&event) {
+            match std::mem::take(&mut untold) {
+                0 => warn!("{text}"),
+                more => warn!(more, "{text}"),
+            }
+            told = Some(Instant::now());
+        }
     }
 }
 
@@ -124,16 +144,7 @@ pub(crate) async fn follow_content(point: Arc<Point>, mut stop: watch::Receiver<
     loop {
         let images = point.catalogue.all();
         point.recorder.images(images.iter().map(|image| image_row(image)).collect());
-        for image in &images {
-            let ready = matches!(image.state, ImageState::Ready(_)) && image.multicast != MulticastUse::Never;
-            if ready
-                && let Some(started) = point.take_resumable(&image.name)
-                && point.gate.session_opens(&image.name)
-            {
-                let (point, name) = (point.clone(), image.name.clone());
-                tokio::task::spawn_blocking(move || opening::open(&point, &name, Some(started)));
-            }
-        }
+        take_up(&point, &images);
         point.tell(News::Images { images: point.images() });
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
@@ -142,7 +153,24 @@ pub(crate) async fn follow_content(point: Arc<Point>, mut stop: watch::Receiver<
     }
 }
 
-fn image_row(image: &super::content::Image) -> ImageRow {
+/// Opens sessions in the place of those of the last start.
+fn take_up(point: &Arc<Point>, images: &[Arc<Image>]) {
+    let enabled = point.settings().multicast.enabled;
+    let goes_out = |image: &Image| enabled && image.multicast != MulticastUse::Never;
+    if point.catalogue.is_complete() {
+        let served = |name: &str| images.iter().any(|image| image.name == name && goes_out(image));
+        point.resumable.keep(served, &point.recorder);
+    }
+    for image in images {
+        let ready = matches!(image.state, ImageState::Ready(_)) && goes_out(image);
+        if ready && point.resumable.started(&image.name).is_some() && point.gate.session_opens(&image.name) {
+            let (point, name) = (point.clone(), image.name.clone());
+            tokio::task::spawn_blocking(move || opening::open(&point, &name));
+        }
+    }
+}
+
+fn image_row(image: &Image) -> ImageRow {
     let ready = if let ImageState::Ready(ready) = &image.state { Some(ready) } else { None };
     ImageRow {
         name: image.name.clone(),

@@ -99,6 +99,9 @@ impl From<ImageSeen> for SiteImageView {
     }
 }
 
+/// By what a client receives that fetches over HTTP.
+pub(crate) const HTTP: &str = "http";
+
 /// Whether an image goes out by multicast, in the word of the configuration.
 pub(crate) fn use_word(multicast: MulticastUse) -> &'static str {
     match multicast {
@@ -325,7 +328,7 @@ impl From<Fetching> for ClientView {
             image: fetching.image,
             session: None,
             state: client_word(state).to_owned(),
-            path: "http".to_owned(),
+            path: HTTP.to_owned(),
             verified: fetching.verified,
             blocks: fetching.blocks,
             bytes_per_second: fetching.bytes_per_second,

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use multicast_core::engine::{Client, ClientConfig, ClientEvent};
 use multicast_core::net;
 use multicast_core::store::TargetOptions;
@@ -149,18 +150,36 @@ impl Site {
             seed: number,
         })
         .unwrap();
-        Guest { client, output, number }
+        Guest { client: Some(client), output, number }
     }
 }
 
-/// A client, which runs in this process.
+/// A client, which runs in this process until it is dropped: who went on would ask whoever has the port then.
 pub struct Guest {
-    pub client: Client,
+    client: Option<Client>,
     pub output: PathBuf,
     pub number: u64,
 }
 
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            client.cancel();
+            let _ = client.wait();
+        }
+    }
+}
+
 impl Guest {
+    fn events(&self) -> &Receiver<ClientEvent> {
+        self.client.as_ref().unwrap().events()
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> Result<(), String> {
+        self.client.take().unwrap().wait().map(drop).map_err(|error| error.to_string())
+    }
+
     /// Its number as the API has it.
     pub fn id(&self) -> String {
         ClientId(self.number).to_string()
@@ -171,7 +190,7 @@ impl Guest {
         let end = Instant::now() + LIMIT;
         let mut seen = Vec::new();
         loop {
-            match self.client.events().recv_timeout(end.saturating_duration_since(Instant::now())) {
+            match self.events().recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(event) if wanted(&event) => return event,
                 Ok(event) => seen.push(event),
                 Err(error) => panic!("client {}: {error} after {seen:#?}", self.number),
@@ -198,14 +217,24 @@ impl Guest {
 
     /// Waits for its end, which must be the image of these bytes.
     pub fn check(self, content: &[u8]) {
-        let number = self.number;
-        self.client.wait().unwrap_or_else(|error| panic!("client {number}: {error}"));
-        assert!(fs::read(&self.output).unwrap() == content, "client {number} has other bytes");
+        let (number, output) = (self.number, self.output.clone());
+        let end = Instant::now() + LIMIT;
+        let mut seen = Vec::new();
+        // Its last event is followed by the end of the channel.
+        loop {
+            match self.events().recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(event) => seen.push(event),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("client {number} does not end: {seen:#?}"),
+            }
+        }
+        self.end().unwrap_or_else(|error| panic!("client {number}: {error}"));
+        assert!(fs::read(output).unwrap() == content, "client {number} has other bytes");
     }
 
     /// Waits for its end, which must be an error.
     pub fn fails(self) -> String {
-        self.client.wait().expect_err("it has the image").to_string()
+        self.end().expect_err("it has the image")
     }
 }
 

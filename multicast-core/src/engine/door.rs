@@ -192,8 +192,9 @@ impl FrontDoor {
             let only = self.keeper.as_ref().map(|keeper| keeper.only_image());
             image = only.unwrap_or_else(|| lock(&self.door).only_image()).unwrap_or_default();
         }
+        let may = self.keeper.as_ref().is_none_or(|keeper| keeper.has_content(&image));
         let mut payload = Vec::new();
-        Directory { client: inquiry.client, content: self.content, image: &image }.encode(&mut payload);
+        Directory { client: inquiry.client, content: self.content.filter(|_| may), image: &image }.encode(&mut payload);
         // A lost answer is asked for again.
         let _ = self.socket.send_to(&payload, from);
     }
@@ -203,7 +204,8 @@ impl FrontDoor {
         // Waiting for an image is no news; being unable to get one is.
         if reason == RefuseReason::Version || reason == RefuseReason::Ambiguous {
             let (host, text) = (host.to_owned(), text.to_owned());
-            let _ = self.events.send(SenderEvent::ClientRefused { address: to, host, reason, text });
+            // Nobody has to listen, and anybody can ask.
+            let _ = self.events.try_send(SenderEvent::ClientRefused { address: to, host, reason, text });
         }
     }
 

@@ -17,6 +17,9 @@ pub trait Doorkeeper: Send + Sync {
 
     /// The image of a client that names none, if there is only one.
     fn only_image(&self) -> Option<String>;
+
+    /// Whether single clients may fetch `image` elsewhere, if there is such a place.
+    fn has_content(&self, image: &str) -> bool;
 }
 
 /// A join.

@@ -25,8 +25,6 @@ struct Allocation {
     ports: PortRange,
     only_lent: bool,
     lent: Lent,
-    /// What is no longer lent but still in use.
-    recalled: Vec<SocketAddr>,
     rng: fastrand::Rng,
 }
 
@@ -37,6 +35,8 @@ pub struct Lent {
     pub free: Vec<SocketAddr>,
     /// Streams use these.
     pub in_use: Vec<SocketAddr>,
+    /// Taken back; streams use these until their end.
+    pub recalled: Vec<SocketAddr>,
 }
 
 impl Places {
@@ -48,8 +48,8 @@ impl Places {
         seed: u64,
     ) -> Self {
         let rng = fastrand::Rng::with_seed(seed);
-        let (lent, recalled) = (Lent::default(), Vec::new());
-        let allocation = Arc::new(Mutex::new(Allocation { addresses, ports, only_lent, lent, recalled, rng }));
+        let lent = Lent::default();
+        let allocation = Arc::new(Mutex::new(Allocation { addresses, ports, only_lent, lent, rng }));
         Self { interface, door: Arc::default(), allocation }
     }
 
@@ -92,13 +92,13 @@ impl Places {
     /// Gives a group back.
     pub(super) fn free(&self, to: SocketAddr) {
         let mut allocation = lock(&self.allocation);
-        let Allocation { lent, recalled, addresses, .. } = &mut *allocation;
+        let Allocation { lent, addresses, .. } = &mut *allocation;
         if let Some(at) = lent.in_use.iter().position(|place| *place == to) {
             lent.in_use.swap_remove(at);
             // The one that rested longest is taken next: its old members have left it.
             lent.free.insert(0, to);
-        } else if let Some(at) = recalled.iter().position(|place| *place == to) {
-            recalled.swap_remove(at);
+        } else if let Some(at) = lent.recalled.iter().position(|place| *place == to) {
+            lent.recalled.swap_remove(at);
         } else {
             addresses.free(to.ip());
         }
@@ -109,9 +109,9 @@ impl Places {
         check_group(place.ip())?;
         let place = self.interface.socket_address(place.ip(), place.port());
         let mut allocation = lock(&self.allocation);
-        let Allocation { lent, recalled, .. } = &mut *allocation;
-        if let Some(at) = recalled.iter().position(|other| *other == place) {
-            lent.in_use.push(recalled.swap_remove(at));
+        let lent = &mut allocation.lent;
+        if let Some(at) = lent.recalled.iter().position(|other| *other == place) {
+            lent.in_use.push(lent.recalled.swap_remove(at));
         } else if !lent.free.contains(&place) && !lent.in_use.contains(&place) {
             lent.free.insert(0, place);
         }
@@ -122,10 +122,10 @@ impl Places {
     pub(super) fn recall(&self, place: SocketAddr) -> bool {
         let place = self.interface.socket_address(place.ip(), place.port());
         let mut allocation = lock(&self.allocation);
-        let Allocation { lent, recalled, .. } = &mut *allocation;
+        let lent = &mut allocation.lent;
         lent.free.retain(|other| *other != place);
         let used = lent.in_use.iter().position(|other| *other == place);
-        recalled.extend(used.map(|at| lent.in_use.swap_remove(at)));
+        lent.recalled.extend(used.map(|at| lent.in_use.swap_remove(at)));
         used.is_none()
     }
 

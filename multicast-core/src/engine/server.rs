@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::{Receiver, bounded, unbounded};
 
 use super::clock::Clock;
 use super::door::{FrontDoor, lock};
@@ -30,6 +30,8 @@ use crate::wire::ContentLocation;
 pub const DEFAULT_CONTROL_PORT: u16 = 62_999;
 
 const CONTROL_BUFFER: usize = 4 << 20;
+/// Refusals that wait for a listener.
+const REFUSALS_LIMIT: usize = 256;
 
 /// Where an engine serves.
 pub struct EngineConfig {
@@ -100,7 +102,7 @@ impl Engine {
         let system = |source| EngineError::System { what: "a waker", source };
         let waker = Waker::new().map_err(system)?;
         let places = Places::new(config.interface, config.addresses, config.ports, config.only_lent, config.seed);
-        let (events_in, events) = unbounded();
+        let (events_in, events) = bounded(REFUSALS_LIMIT);
         let clock = Clock::start();
         let front = FrontDoor {
             socket: socket.clone(),
@@ -132,7 +134,8 @@ impl Engine {
         self.socket.local_address()
     }
 
-    /// Refusals that concern no session; those of a session are among its own events.
+    /// Refusals that concern no session; those of a session are among its own events. Who does not listen misses
+    /// all but the first hundreds: anybody can cause them.
     pub fn events(&self) -> &Receiver<SenderEvent> {
         &self.events
     }

@@ -74,7 +74,8 @@ impl Interface {
         self.defect().is_none() && self.running && !self.loopback && addressed
     }
 
-    fn has(&self, address: IpAddr) -> bool {
+    /// Whether `address` is one of its own.
+    pub fn has(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(v4) => self.v4.contains(&v4),
             IpAddr::V6(v6) => self.v6.contains(&v6),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -110,7 +110,7 @@ pub(crate) enum Unusable {
     #[error("there is no image named {name:?}{}", known(.names))]
     Unknown { name: String, names: Vec<String> },
     /// No name was given, and there are several.
-    #[error("there are several images, name one of: {}", .names.join(", "))]
+    #[error("there are several images, name one of: {}", some(.names))]
     Ambiguous { names: Vec<String> },
     /// No name was given, and there is none.
     #[error("there is no image yet")]
@@ -129,6 +129,13 @@ pub(crate) enum Unusable {
 /// At most so many names are told: a refusal is one datagram.
 const NAMES_TOLD: usize = 8;
 
+fn some(names: &[String]) -> String {
+    match names.split_at_checked(NAMES_TOLD) {
+        Some((first, rest @ [_, ..])) => format!("{} and {} more", first.join(", "), rest.len()),
+        _ => names.join(", "),
+    }
+}
+
 fn known(names: &[String]) -> String {
     match names {
         [] => String::new(),
@@ -141,12 +148,14 @@ fn known(names: &[String]) -> String {
 #[derive(Debug, Clone)]
 pub(crate) struct Catalogue {
     images: Arc<RwLock<BTreeMap<String, Arc<Image>>>>,
+    /// The folder was read: what is not here is not there.
+    complete: Arc<AtomicBool>,
     changed: watch::Sender<u64>,
 }
 
 impl Catalogue {
     pub(crate) fn new() -> Self {
-        Self { images: Arc::default(), changed: watch::Sender::new(0) }
+        Self { images: Arc::default(), complete: Arc::default(), changed: watch::Sender::new(0) }
     }
 
     /// Tells of every change.
@@ -207,6 +216,18 @@ impl Catalogue {
                 *image = Arc::new(Image { state, ..Image::clone(image) });
             }
         });
+    }
+
+    /// Whether the folder was read at least once.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::Acquire)
+    }
+
+    /// The folder was read.
+    pub(super) fn complete(&self) {
+        if !self.complete.swap(true, Ordering::AcqRel) {
+            self.changed.send_modify(|number| *number += 1);
+        }
     }
 
     /// Keeps only the images of these names.

@@ -224,7 +224,9 @@ impl Look {
         });
         self.shared.catalogue.keep(|name| names.contains(name));
         let now = Instant::now();
-        found.into_iter().fold(false, |restless, found| self.note(found, now, settings) | restless)
+        let restless = found.into_iter().fold(false, |restless, found| self.note(found, now, settings) | restless);
+        self.shared.catalogue.complete();
+        restless
     }
 
     /// One image; true while its files change.

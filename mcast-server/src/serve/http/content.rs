@@ -7,6 +7,7 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use multicast_core::types::ClientId;
 use percent_encoding::percent_decode_str;
 use tracing::{info, warn};
 use utoipa::IntoParams;
@@ -186,9 +187,13 @@ fn said(headers: &HeaderMap) -> Option<Said> {
 
 fn note(shared: &Shared, image: &str, said: Said, from: SocketAddr) {
     let (host, reason) = (said.host.clone(), said.reason.clone().unwrap_or_default());
-    match shared.point.unicasts.heard(image, said, from, Instant::now()) {
-        Some(News::Began) => info!(image, host, %from, reason, "client fetches by HTTP"),
-        Some(News::Completed) => info!(image, host, %from, "client has the image, by HTTP"),
-        None => {}
+    let client = u64::from_str_radix(&said.client, 16).map(ClientId);
+    let Some(news) = shared.point.unicasts.heard(image, said, from, Instant::now()) else { return };
+    if let Ok(client) = client {
+        shared.point.note_http(image, client, news == News::Completed);
+    }
+    match news {
+        News::Began => info!(image, host, %from, reason, "client fetches by HTTP"),
+        News::Completed => info!(image, host, %from, "client has the image, by HTTP"),
     }
 }

@@ -64,8 +64,7 @@ fn collect(point: &Point) -> Registry {
 }
 
 fn of_server(point: &Point, registry: &mut Registry) {
-    let totals = point.totals();
-    let running: Vec<_> = point.sessions.all().iter().filter_map(|running| running.snapshot()).collect();
+    let (totals, running) = point.tally();
     let wire: u64 = running.iter().map(|snapshot| snapshot.counters.wire_bytes).sum();
     let feedback: u64 = running.iter().map(|snapshot| snapshot.counters.feedback_bytes).sum();
     let malformed: u64 = running.iter().map(|snapshot| snapshot.counters.malformed).sum();
@@ -88,8 +87,13 @@ fn of_server(point: &Point, registry: &mut Registry) {
     );
     registry.register(
         "deliveries_failed",
-        "Clients that went without, in sessions that are over",
+        "Clients that went without, in sessions that are over; those that went on by HTTP are not among them",
         ConstCounter::new(totals.failed),
+    );
+    registry.register(
+        "deliveries_by_http",
+        "Clients that got an image, or the rest of it, by HTTP",
+        ConstCounter::new(totals.fetched),
     );
     registry.register_with_unit(
         "sent",

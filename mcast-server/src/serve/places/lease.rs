@@ -1,5 +1,6 @@
 //! Places whose addresses a DHCP server leases (MADCAP, RFC 2730).
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,11 +23,21 @@ pub(crate) struct Leases {
     client: MadcapClient,
     events: mpsc::UnboundedReceiver<Event>,
     /// What was heard and is not looked at yet.
-    waiting: Vec<Event>,
+    heard: Vec<Event>,
+    /// What the site does not know yet.
+    untold: VecDeque<Untold>,
     /// Places that are lent to the engine, by their addresses.
     lent: Vec<SocketAddr>,
     /// Addresses leased ahead of need.
     spare: usize,
+}
+
+/// Something that the site has to be told or asked.
+enum Untold {
+    /// Leased or renewed.
+    Lease(Lease),
+    /// Not leased any more.
+    Gone(Ipv4Addr),
 }
 
 /// Why addresses cannot be leased at all.
@@ -78,13 +89,13 @@ impl Leases {
             .map_err(|source| LeaseError::Server { server: settings.server.to_string(), source: Some(source) })?;
         let spare = settings.spare.max(1) as usize;
         client.wish(spare);
-        Ok(Self { client, events, waiting: Vec::new(), lent: Vec::new(), spare })
+        Ok(Self { client, events, heard: Vec::new(), untold: VecDeque::new(), lent: Vec::new(), spare })
     }
 
     /// Waits for something to look at.
     pub(super) async fn news(&mut self) {
         match self.events.recv().await {
-            Some(event) => self.waiting.push(event),
+            Some(event) => self.heard.push(event),
             None => std::future::pending().await,
         }
     }
@@ -92,39 +103,36 @@ impl Leases {
     /// Lends what was leased, takes back what was lost, and has as many leased as will be needed.
     pub(super) async fn refill(&mut self, keeper: &mut Keeper) -> Result<(), Trouble> {
         while let Ok(event) = self.events.try_recv() {
-            self.waiting.push(event);
+            self.heard.push(event);
         }
-        for event in std::mem::take(&mut self.waiting) {
-            self.handle(keeper, event).await.map_err(Trouble::Site)?;
+        for event in std::mem::take(&mut self.heard) {
+            self.handle(keeper, event);
         }
+        keeper.give_ended();
+        self.tell(keeper).await.map_err(Trouble::Site)?;
         let lent = keeper.engine.lent();
         self.client.wish(lent.in_use.len() + self.spare);
         for place in lent.free.iter().skip(self.spare) {
             if let IpAddr::V4(address) = place.ip()
-                && keeper.engine.recall(*place)
+                && keeper.recall(*place)
             {
                 self.lent.retain(|other| other != place);
                 self.client.release(address);
-                keeper.give(*place);
             }
         }
         Ok(())
     }
 
-    async fn handle(&mut self, keeper: &mut Keeper, event: Event) -> Result<(), SiteError> {
+    /// What can be done without the site: what was lost must not wait for it.
+    fn handle(&mut self, keeper: &mut Keeper, event: Event) {
         match event {
             Event::Leased { lease } => {
                 info!(group = %lease.address, server = %lease.server, "group address is leased");
-                self.lend(keeper, &lease).await?;
-                keeper.site.put_lease(&keeper.server, &row_of(&lease, &self.client)).await?;
+                self.untold.push_back(Untold::Lease(lease));
             }
             Event::Renewed { lease } => {
                 info!(group = %lease.address, server = %lease.server, "lease is renewed");
-                // After a restart this is the first that is heard of it.
-                if !self.has(lease.address) {
-                    self.lend(keeper, &lease).await?;
-                }
-                keeper.site.put_lease(&keeper.server, &row_of(&lease, &self.client)).await?;
+                self.untold.push_back(Untold::Lease(lease));
             }
             Event::Lost { address, why, .. } => {
                 let why = match why {
@@ -132,9 +140,10 @@ impl Leases {
                     LostReason::Refused(refusal) => refusal.to_string(),
                     other => format!("{other:?}"),
                 };
-                self.take_back(keeper, address, &why).await?;
+                self.take_back(keeper, address, &why);
+                self.gone(address);
             }
-            Event::Released { address, .. } => keeper.site.delete_lease(&keeper.server, address.into()).await?,
+            Event::Released { address, .. } => self.gone(address),
             Event::ScopeChosen { scope } => info!("groups are leased from {} to {}", scope.first, scope.last),
             Event::ServerSilent { asked, tries } => {
                 warn!(
@@ -146,7 +155,35 @@ impl Leases {
             Event::CannotSend { to, error } => warn!("cannot send to the MADCAP server at {to}: {error}"),
             other => debug!("{other:?}"),
         }
+    }
+
+    /// Tells the site all that it does not know, in order; what fails is told at the next look.
+    async fn tell(&mut self, keeper: &mut Keeper) -> Result<(), SiteError> {
+        while let Some(untold) = self.untold.pop_front() {
+            let told = match &untold {
+                Untold::Lease(lease) => self.tell_lease(keeper, lease).await,
+                Untold::Gone(address) => keeper.site.delete_lease(&keeper.server, (*address).into()).await,
+            };
+            if let Err(error) = told {
+                self.untold.push_front(untold);
+                return Err(error);
+            }
+        }
         Ok(())
+    }
+
+    async fn tell_lease(&mut self, keeper: &mut Keeper, lease: &Lease) -> Result<(), SiteError> {
+        // After a restart a renewal is the first that is heard of it.
+        if !self.has(lease.address) {
+            self.lend(keeper, lease).await?;
+        }
+        keeper.site.put_lease(&keeper.server, &row_of(lease, &self.client)).await
+    }
+
+    /// The address is nobody's to lend, whatever the site has not heard of it.
+    fn gone(&mut self, address: Ipv4Addr) {
+        self.untold.retain(|untold| !matches!(untold, Untold::Lease(lease) if lease.address == address));
+        self.untold.push_back(Untold::Gone(address));
     }
 
     fn has(&self, address: Ipv4Addr) -> bool {
@@ -172,13 +209,11 @@ impl Leases {
         Ok(())
     }
 
-    async fn take_back(&mut self, keeper: &Keeper, address: Ipv4Addr, why: &str) -> Result<(), SiteError> {
+    fn take_back(&mut self, keeper: &mut Keeper, address: Ipv4Addr, why: &str) {
         for place in self.lent.extract_if(.., |place| place.ip() == IpAddr::V4(address)) {
-            let goes_on = if keeper.engine.recall(place) { "" } else { "; its session goes on there" };
+            let goes_on = if keeper.recall(place) { "" } else { "; its session goes on there" };
             warn!(group = %address, "the lease is lost: {why}{goes_on}");
-            keeper.give(place);
         }
-        keeper.site.delete_lease(&keeper.server, address.into()).await
     }
 
     /// Releases everything: a stop in good order leaves no lease behind.

@@ -35,6 +35,8 @@ pub(crate) struct Keeper {
     pub(crate) local: IpAddr,
     pub(crate) ports: PortRange,
     pub(crate) rng: fastrand::Rng,
+    /// Taken back from the engine while a stream used them.
+    pub(crate) ending: Vec<SocketAddr>,
 }
 
 /// Where places come from.
@@ -59,10 +61,10 @@ impl Keeper {
                 Source::Leases(leases) => leases.refill(&mut self).await,
             };
             tell(outcome, &mut told);
-            if let Source::Pool(pool) = &source
+            if let Source::Pool(pool) = &mut source
                 && look.is_multiple_of(CONFIRM_LOOKS)
             {
-                pool.confirm(&self).await;
+                pool.confirm(&mut self).await;
             }
             let news = async {
                 match &mut source {
@@ -88,6 +90,29 @@ impl Keeper {
     /// Takes a place in the site; false if another server has it.
     async fn take(&self, place: SocketAddr, shared: bool) -> Result<bool, SiteError> {
         self.site.take_place(&self.server, place.ip(), place.port(), "", shared).await
+    }
+
+    /// Takes a place back from the engine. It is the site's again at once, or at the end of the stream that uses it:
+    /// then false.
+    fn recall(&mut self, place: SocketAddr) -> bool {
+        let at_once = self.engine.recall(place);
+        if at_once {
+            self.give(place);
+        } else {
+            self.ending.push(place);
+        }
+        at_once
+    }
+
+    /// Gives back what was taken back and is not used any more: gives that.
+    fn give_ended(&mut self) -> Vec<SocketAddr> {
+        if self.ending.is_empty() {
+            return Vec::new();
+        }
+        let used = self.engine.lent().recalled;
+        let ended: Vec<_> = self.ending.extract_if(.., |place| !used.contains(place)).collect();
+        ended.iter().for_each(|place| self.give(*place));
+        ended
     }
 
     /// Gives a place back to the site, at once or when its database is there again.

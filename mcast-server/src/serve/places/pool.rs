@@ -29,24 +29,36 @@ impl Pool {
 
     /// Takes places until enough are free, and gives back what is too much.
     pub(super) async fn refill(&mut self, keeper: &mut Keeper) -> Result<(), Trouble> {
-        self.give_back(keeper).await?;
+        self.give_back(keeper);
         let (mut tries, mut foreign) = (0, Vec::new());
         let outcome = loop {
             let lent = keeper.engine.lent();
             if lent.free.len() >= AHEAD {
                 break Ok(());
             }
-            let Some(place) = self.candidate(keeper, &lent) else { break Err(Trouble::NoneLeft) };
+            // One that is left is enough for the next stream.
+            let none_left = || if lent.free.is_empty() { Err(Trouble::NoneLeft) } else { Ok(()) };
+            let Some(place) = self.candidate(keeper, &lent) else { break none_left() };
             tries += 1;
             match keeper.take(place, self.shared).await {
                 Ok(true) => {
                     if let Err(error) = keeper.engine.lend(place) {
                         warn!("{place} cannot be used: {error}");
+                        keeper.give(place);
+                        foreign.push(place.ip());
+                        break none_left();
                     }
                 }
-                Ok(false) if tries < TRIES => foreign.push(place.ip()),
-                Ok(false) => break Err(Trouble::NoneLeft),
-                Err(error) => break Err(Trouble::Site(error)),
+                Ok(false) => {
+                    foreign.push(place.ip());
+                    if tries == TRIES {
+                        break none_left();
+                    }
+                }
+                Err(error) => {
+                    foreign.push(place.ip());
+                    break Err(Trouble::Site(error));
+                }
             }
         };
         // Others may give theirs back until the next look.
@@ -56,17 +68,25 @@ impl Pool {
         outcome
     }
 
-    async fn give_back(&mut self, keeper: &Keeper) -> Result<(), Trouble> {
+    fn give_back(&mut self, keeper: &mut Keeper) {
+        for place in keeper.give_ended() {
+            self.addresses.free(place.ip());
+        }
         let mut free = keeper.engine.lent().free;
         while free.len() > 2 * AHEAD
             && let Some(place) = free.pop()
         {
-            if keeper.engine.recall(place) {
-                keeper.give(place);
-                self.addresses.free(place.ip());
-            }
+            self.recall(keeper, place);
         }
-        Ok(())
+    }
+
+    /// Takes a place back; false if a stream uses it, until whose end it stays this server's.
+    fn recall(&mut self, keeper: &mut Keeper, place: SocketAddr) -> bool {
+        let at_once = keeper.recall(place);
+        if at_once {
+            self.addresses.free(place.ip());
+        }
+        at_once
     }
 
     /// A group of the pool and a port that nobody here uses.
@@ -77,13 +97,13 @@ impl Pool {
     }
 
     /// After the site was out of reach another server may have what this one took.
-    pub(super) async fn confirm(&self, keeper: &Keeper) {
+    pub(super) async fn confirm(&mut self, keeper: &mut Keeper) {
         let lent = keeper.engine.lent();
         for place in lent.free.iter().chain(&lent.in_use) {
             match keeper.take(*place, self.shared).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    let in_use = !keeper.engine.recall(*place);
+                    let in_use = !self.recall(keeper, *place);
                     info!(%place, in_use, "another server of the site has taken this group");
                 }
                 Err(_) => return,
@@ -95,7 +115,8 @@ impl Pool {
 impl Keeper {
     /// A port that no stream of this server uses, and no other program of this host.
     pub(super) fn free_port(&mut self, lent: &Lent) -> Option<u16> {
-        let used: HashSet<u16> = lent.free.iter().chain(&lent.in_use).map(SocketAddr::port).collect();
+        let used: HashSet<u16> =
+            [&lent.free, &lent.in_use, &lent.recalled].into_iter().flatten().map(SocketAddr::port).collect();
         let seed = self.rng.u64(..);
         let mut ports = self.ports.from_seed(seed).filter(|port| !used.contains(port));
         ports.find_map(|port| find_free_port(PortRange::new(port, port).ok()?, self.local, 0).ok())

@@ -245,6 +245,11 @@ fn fallback(lab: &Lab, findings: &mut Findings) -> Result<()> {
     let events = point.client(VICTIM)?.events();
     let said = events.iter().find_map(|event| event["reason"].as_str().filter(|text| text.contains("was heard for")));
     findings.check(said.is_some(), || "the client does not say why it fetches".to_owned());
+    point.wait("what became of it in the history", Duration::from_secs(10), |point| {
+        let history = point.get(DP, "history")?;
+        let by_http = |entry: &Value| entry["path"] == "http" && entry["state"] == "complete";
+        Ok(history.as_array().is_some_and(|entries| entries.iter().any(by_http)))
+    })?;
     // A wrong fingerprint is refused.
     let other = "0000-0000-0000-0000-0000-0000-0000";
     point.start_client_of(VICTIM, SENDER, &["--trust", other, "--fallback", "only", "--fresh"])?;

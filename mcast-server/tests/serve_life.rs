@@ -5,14 +5,15 @@
 mod support;
 
 use std::fs;
-use std::net::{TcpListener, UdpSocket};
+use std::io::{BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use rcgen::{CertificateParams, KeyPair};
 use support::LIMIT;
-use support::http::Events;
+use support::http::{Events, connect, head};
 use support::point::{OPERATOR, Point, Site, VIEWER, is_root, until};
 
 /// A session under way whose two clients have something of the image.
@@ -49,6 +50,28 @@ fn after_a_stop_clients_go_on_with_the_next_start() {
     assert!(took < Duration::from_secs(4), "{took:?}");
     while news.next().is_some() {}
     check_goes_on(&site, guests, &content);
+}
+
+#[test]
+fn an_answer_under_way_at_a_stop_is_sent_to_its_end() {
+    let site = Site::new();
+    // More than the system takes from a server in advance.
+    let content = site.image("a.img", 48 << 20, 1);
+    let point = site.start();
+    point.image("a.img", "ready");
+    let mut stream = connect(point.http).unwrap();
+    write!(stream, "GET /content/images/a.img HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut from = BufReader::new(stream);
+    assert_eq!(head(&mut from).unwrap().0, 200);
+    let mut taken = vec![0; 10_000];
+    from.read_exact(&mut taken).unwrap();
+    point.signal(Signal::SIGTERM);
+    until("the port to be closed", || TcpStream::connect(point.http).is_err().then_some(()));
+    // Long enough for a server that waits for nobody to be gone, and far less than it waits.
+    std::thread::sleep(Duration::from_millis(500));
+    from.read_to_end(&mut taken).unwrap();
+    assert!(taken == content, "{} of {} bytes", taken.len(), content.len());
+    assert_eq!(point.end(), Some(0));
 }
 
 #[test]

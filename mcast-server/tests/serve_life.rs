@@ -5,13 +5,15 @@
 mod support;
 
 use std::fs;
-use std::net::{TcpListener, UdpSocket};
+use std::io::{BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use rcgen::{CertificateParams, KeyPair};
-use support::http::Events;
+use support::LIMIT;
+use support::http::{Events, connect, head};
 use support::point::{OPERATOR, Point, Site, VIEWER, is_root, until};
 
 /// A session under way whose two clients have something of the image.
@@ -49,6 +51,28 @@ fn after_a_stop_clients_go_on_with_the_next_start() {
     assert!(took < Duration::from_secs(4), "{took:?}");
     while news.next().is_some() {}
     check_goes_on(&site, guests, &content);
+}
+
+#[test]
+fn an_answer_under_way_at_a_stop_is_sent_to_its_end() {
+    let site = Site::new();
+    // More than the system takes from a server in advance.
+    let content = site.image("a.img", 48 << 20, 1);
+    let point = site.start();
+    point.image("a.img", "ready");
+    let mut stream = connect(point.http).unwrap();
+    write!(stream, "GET /content/images/a.img HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut from = BufReader::new(stream);
+    assert_eq!(head(&mut from).unwrap().0, 200);
+    let mut taken = vec![0; 10_000];
+    from.read_exact(&mut taken).unwrap();
+    point.signal(Signal::SIGTERM);
+    until("the port to be closed", || TcpStream::connect(point.http).is_err().then_some(()));
+    // Long enough for a server that waits for nobody to be gone, and far less than it waits.
+    std::thread::sleep(Duration::from_millis(500));
+    from.read_to_end(&mut taken).unwrap();
+    assert!(taken == content, "{} of {} bytes", taken.len(), content.len());
+    assert_eq!(point.end(), Some(0));
 }
 
 #[test]
@@ -150,6 +174,49 @@ fn a_reload_takes_over_what_it_can_and_says_what_has_to_wait() {
     point.signal(Signal::SIGHUP);
     point.log.wait_after(lines, "needs a restart: rate.total");
     assert_eq!(point.ask("GET", "/api/v1/health", None, None).status, 200);
+}
+
+/// Waits until a stream ends well, whatever it tells until then.
+fn ends(stream: &mut Events) {
+    let begun = Instant::now();
+    while stream.next().is_some() {
+        assert!(begun.elapsed() < LIMIT, "it goes on and on");
+    }
+}
+
+#[test]
+fn a_reload_ends_the_streams_of_tokens_that_are_gone_and_no_others() {
+    let mut site = Site::new();
+    site.set("rate.custom", "\"4mbit\"");
+    let content = site.image("a.img", 4 << 20, 1);
+    let point = site.start();
+    let guest = site.client("a.img", 1);
+    guest.joined();
+    let id = point.session("a.img", |session| session["active"] == 1)["id"].as_str().unwrap().to_owned();
+    let map = format!("/api/v1/sessions/{id}/map");
+    let [mut news, mut stays] = [VIEWER, OPERATOR].map(|token| Events::open(point.http, "/api/v1/events", token));
+    let mut map = Events::open(point.http, &map, VIEWER);
+    for stream in [&mut news, &mut stays, &mut map] {
+        assert!(stream.next().is_some());
+    }
+    // What has nothing to do with a token ends no stream, and neither does another name for it.
+    site.set("session.linger", "\"1s\"");
+    site.tables = site.tables.replace("name = \"wall\"", "name = \"wall-2\"");
+    site.write_config();
+    point.signal(Signal::SIGHUP);
+    point.log.wait("applied: session.linger");
+    assert!(news.next().is_some() && map.next().is_some());
+
+    site.tables = site.tables.replace(VIEWER, "another-0123456789abcdef");
+    site.write_config();
+    point.signal(Signal::SIGHUP);
+    ends(&mut news);
+    ends(&mut map);
+    point.log.wait("stream ends: its token opens it no more");
+    assert_eq!(point.ask("GET", "/api/v1/site", Some(VIEWER), None).status, 401);
+    // The other one hears how it goes on, to its end.
+    guest.check(&content);
+    while stays.next_of("event")["event"] != "ended" {}
 }
 
 /// What an authority would give for this machine, in place of what is there.

@@ -1,6 +1,6 @@
 //! The distribution point: all that is known and runs, and what can be asked of it.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use multicast_core::pace::Profile;
 use multicast_core::sender::{ClientState, SenderEvent, SessionSnapshot};
 use multicast_core::types::ClientId;
 use serde::Serialize;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 
 use super::content::packages::Packages;
 use super::content::{Catalogue, ImageState, Keeper};
@@ -27,7 +27,7 @@ const NEWS_WAITING: usize = 4096;
 
 /// A distribution point.
 pub(crate) struct Point {
-    settings: RwLock<Arc<Settings>>,
+    settings: watch::Sender<Arc<Settings>>,
     /// This server's own number for ever, by which the site knows it.
     pub(crate) server: String,
     pub(crate) started: Instant,
@@ -183,7 +183,7 @@ impl Command {
 impl Point {
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
-            settings: RwLock::new(parts.settings),
+            settings: watch::Sender::new(parts.settings),
             server: parts.server,
             started: Instant::now(),
             site: parts.site,
@@ -207,13 +207,18 @@ impl Point {
     }
 
     pub(crate) fn settings(&self) -> Arc<Settings> {
-        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.settings.borrow().clone()
+    }
+
+    /// The settings and each change of them.
+    pub(crate) fn settings_changes(&self) -> watch::Receiver<Arc<Settings>> {
+        self.settings.subscribe()
     }
 
     /// Takes over changed settings, as far as that goes without a restart.
     pub(crate) fn apply(&self, settings: Settings) {
         let settings = Arc::new(settings);
-        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings.clone();
+        self.settings.send_replace(settings.clone());
         self.gate.reload(&settings);
         self.keeper.reload(settings);
     }

@@ -108,7 +108,9 @@ pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<
     info!("stopping; sessions go on with the next start");
     suspend(&point).await;
     let _ = stop.send(true);
-    let _ = tokio::time::timeout(FLUSH_LIMIT, answering.join_all()).await;
+    if tokio::time::timeout(FLUSH_LIMIT, answering.join_all()).await.is_err() {
+        info!("answers that take longer than {} s are broken off", FLUSH_LIMIT.as_secs());
+    }
     let _ = tokio::time::timeout(FLUSH_LIMIT, keeping).await;
     if !point.recorder.flush(FLUSH_LIMIT).await {
         error!("the site's database could not be told how the last sessions stand");

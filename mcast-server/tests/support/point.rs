@@ -262,6 +262,11 @@ impl Point {
         (self.child.wait().unwrap().code(), begun.elapsed())
     }
 
+    /// Waits for the end that it was told of.
+    pub fn end(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
     /// Ends it as a power cut does.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Seek};
+use std::io::{self, Read, Seek};
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::folder::Mark;
 
@@ -16,6 +17,11 @@ use super::folder::Mark;
 const PATH_LIMIT: usize = 1024;
 /// Packages whose digests are remembered.
 const REMEMBERED: usize = 10_000;
+/// Packages that are hashed at the same time: each reads a disk and holds a thread for as long as that takes, and
+/// anybody may ask for any of them.
+const HASHED_AT_ONCE: usize = 2;
+/// Bytes hashed between two looks whether it is still wanted.
+const STEP: u64 = 8 << 20;
 
 /// A file that is being served.
 #[derive(Debug)]
@@ -59,14 +65,21 @@ pub(crate) enum PackageError {
 type Known = Arc<Mutex<Option<(Mark, String)>>>;
 
 /// The packages of a folder.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Packages {
     digests: std::sync::Mutex<HashMap<PathBuf, Known>>,
+    hashing: Arc<Semaphore>,
+}
+
+impl Default for Packages {
+    fn default() -> Self {
+        Self { digests: std::sync::Mutex::default(), hashing: Arc::new(Semaphore::new(HASHED_AT_ONCE)) }
+    }
 }
 
 impl Packages {
     /// Opens the package at `path` below `folder`; reads all of it, once for all who want it, if it is new or has
-    /// changed.
+    /// changed. That goes on without whoever asked first, so that he finds it done when he asks again.
     pub(crate) async fn open(&self, folder: Option<&Path>, path: &str) -> Result<Package, PackageError> {
         let folder = folder.ok_or(PackageError::NoFolder)?.to_owned();
         let relative = confined(path).ok_or(PackageError::Unknown)?;
@@ -77,34 +90,67 @@ impl Packages {
             if about.is_file() { Ok((file, Mark::from(&about))) } else { Err(PackageError::Unknown) }
         })
         .await?;
-        let known = self.known(relative);
-        let mut known = known.lock().await;
+        let known = self.known(relative).lock_owned().await;
         if let Some((_, digest)) = known.as_ref().filter(|(of, _)| *of == mark) {
             return Ok(Package { bytes: mark.bytes, digest: digest.clone(), file, mark });
         }
-        let (file, digest) = blocking(move || {
-            let digest = digest_of(&file, &mark)?;
-            Ok((file, digest))
-        })
-        .await?;
-        *known = Some((mark, digest.clone()));
+        // Until here whoever goes leaves nothing behind; from here on there are never more than permits.
+        let permit = self.hashing.clone().acquire_owned().await.map_err(failed)?;
+        let read = file.try_clone().map_err(PackageError::Read)?;
+        let hashed = tokio::spawn(hash(read, mark, known, permit)).await;
+        let digest = hashed.unwrap_or_else(|error| Err(failed(error)))?;
         Ok(Package { bytes: mark.bytes, digest, file, mark })
     }
 
     fn known(&self, relative: PathBuf) -> Known {
         let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
         if digests.len() >= REMEMBERED {
-            digests.clear();
+            // What somebody waits for is kept: it would be read again beside itself.
+            digests.retain(|_, known| Arc::strong_count(known) > 1);
         }
         digests.entry(relative).or_default().clone()
     }
 }
 
+/// Finds out a digest and leaves it in `known` for all who ask.
+async fn hash(
+    file: File,
+    mark: Mark,
+    mut known: OwnedMutexGuard<Option<(Mark, String)>>,
+    _permit: OwnedSemaphorePermit,
+) -> Result<String, PackageError> {
+    let unwanted = Unwanted::default();
+    let flag = unwanted.0.clone();
+    let digest = blocking(move || digest_of(&file, &mark, &flag)).await?;
+    *known = Some((mark, digest.clone()));
+    Ok(digest)
+}
+
+/// Raised when its task is dropped, as by the server's end: the thread that reads is not dropped with it.
+#[derive(Default)]
+struct Unwanted(Arc<AtomicBool>);
+
+impl Drop for Unwanted {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Of a file that rests meanwhile.
-fn digest_of(mut file: &File, mark: &Mark) -> Result<String, PackageError> {
+fn digest_of(mut file: &File, mark: &Mark, unwanted: &AtomicBool) -> Result<String, PackageError> {
     let mut hasher = blake3::Hasher::new();
     file.rewind().map_err(PackageError::Read)?;
-    hasher.update_reader(file).map_err(PackageError::Read)?;
+    loop {
+        let before = hasher.count();
+        hasher.update_reader(file.take(STEP)).map_err(PackageError::Read)?;
+        // One that grows all the time has no end.
+        if hasher.count() == before || hasher.count() > mark.bytes {
+            break;
+        }
+        if unwanted.load(Ordering::Relaxed) {
+            return Err(failed("the server ends"));
+        }
+    }
     let about = file.metadata().map_err(PackageError::Read)?;
     if hasher.count() == mark.bytes && Mark::from(&about).same_bytes(mark) {
         Ok(hasher.finalize().to_string())
@@ -117,7 +163,11 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, PackageError> + Send + 'static,
 ) -> Result<T, PackageError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(PackageError::Read(io::Error::other(error))))
+    done.unwrap_or_else(|error| Err(failed(error)))
+}
+
+fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PackageError {
+    PackageError::Read(io::Error::other(error))
 }
 
 /// The path if it consists of plain names, none of them hidden.
@@ -151,6 +201,7 @@ fn open_beneath(folder: &Path, relative: &Path) -> Result<File, PackageError> {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::time::Duration;
 
     use super::*;
 
@@ -198,5 +249,66 @@ mod tests {
         fs::write(folder.path().join("new"), "third").unwrap();
         fs::rename(folder.path().join("new"), folder.path().join("app.exe")).unwrap();
         changed.check_unchanged().unwrap();
+    }
+
+    /// A file without content that takes longer to read than any test runs.
+    fn endless(folder: &Path, name: &str) {
+        File::create(folder.join(name)).unwrap().set_len(1 << 40).unwrap();
+    }
+
+    /// Asks for a package and goes once it is being read, as a client with little patience does.
+    async fn give_up(packages: &Packages, folder: &Path, name: &str) {
+        let before = packages.hashing.available_permits();
+        let begun = async {
+            while packages.hashing.available_permits() >= before {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = packages.open(Some(folder), name) => {}
+            () = begun => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_for_somebody_who_went_is_finished_and_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        File::create(folder.path().join("big.iso")).unwrap().set_len(256 << 20).unwrap();
+        let packages = Packages::default();
+        give_up(&packages, folder.path(), "big.iso").await;
+        // All permits are back when it is done.
+        drop(packages.hashing.acquire_many(HASHED_AT_ONCE as u32).await.unwrap());
+        let known = packages.known("big.iso".into());
+        assert!(known.lock().await.is_some());
+        packages.hashing.close();
+        let again = packages.open(Some(folder.path()), "big.iso").await;
+        assert!(again.is_ok(), "nothing is read again: {again:?}");
+    }
+
+    #[test]
+    fn however_often_packages_are_asked_for_threads_are_left_for_others() {
+        let threads = HASHED_AT_ONCE + 1;
+        let few = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(threads).build();
+        few.unwrap().block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let folder = folder.path();
+            let packages = Packages::default();
+            fs::write(folder.join("small.exe"), "small").unwrap();
+            packages.open(Some(folder), "small.exe").await.unwrap();
+            for number in 0..HASHED_AT_ONCE {
+                let name = format!("{number}.iso");
+                endless(folder, &name);
+                give_up(&packages, folder, &name).await;
+                for _ in 0..threads {
+                    let again = tokio::time::timeout(Duration::from_millis(10), packages.open(Some(folder), &name));
+                    assert!(again.await.is_err());
+                }
+            }
+            endless(folder, "last.iso");
+            let last = tokio::time::timeout(Duration::from_millis(50), packages.open(Some(folder), "last.iso"));
+            assert!(last.await.is_err(), "as many as may be are being read");
+            let known = packages.open(Some(folder), "small.exe").await.unwrap();
+            assert_eq!(known.digest, blake3::hash(b"small").to_string());
+        });
     }
 }

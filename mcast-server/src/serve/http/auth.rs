@@ -10,13 +10,22 @@ use subtle::ConstantTimeEq;
 
 use super::Shared;
 use super::error::Refused;
-use crate::config::{Role, Token};
+use crate::config::{Role, Secret, Token};
 
 /// Whose token a request bears; as an extension of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bearer {
     pub(crate) name: String,
     pub(crate) role: Role,
+    token: Secret,
+}
+
+impl Bearer {
+    /// Whether the same token would still be let in where `needs` is needed, by tokens that may have changed since.
+    pub(super) fn may_still(&self, tokens: &[Token], needs: Role) -> bool {
+        // All are compared, as in `check`.
+        tokens.iter().fold(false, |may, token| may | ((token.token == self.token) & (token.role >= needs)))
+    }
 }
 
 /// Lets through who may at least see.
@@ -65,7 +74,7 @@ fn check(tokens: &[Token], headers: &HeaderMap, needs: Role) -> Result<Bearer, R
         let text = format!("token {:?} has role {}, this needs {}", token.name, token.role.word(), needs.word());
         return Err(Refused::new(StatusCode::FORBIDDEN, text));
     }
-    Ok(Bearer { name: token.name.clone(), role: token.role })
+    Ok(Bearer { name: token.name.clone(), role: token.role, token: token.token.clone() })
 }
 
 #[cfg(test)]
@@ -99,6 +108,20 @@ mod tests {
             let found = [Role::Metrics, Role::Viewer, Role::Operator].map(|role| status(&tokens, Some(&said), role));
             assert_eq!(found, allowed, "{secret}");
         }
+    }
+
+    #[test]
+    fn a_token_that_was_removed_changed_or_lowered_since_opens_nothing_more() {
+        let tokens = [token("wall", Role::Viewer, "viewer-0123456789abcdef"), token("ops", Role::Operator, "operator")];
+        let said = HeaderValue::from_static("Bearer viewer-0123456789abcdef");
+        let bearer = check(&tokens, &HeaderMap::from_iter([(header::AUTHORIZATION, said)]), Role::Viewer).unwrap();
+        let still = |tokens: &[Token]| bearer.may_still(tokens, Role::Viewer);
+        assert!(still(&tokens));
+        assert!(still(&[token("another name", Role::Operator, "viewer-0123456789abcdef")]));
+        assert!(!still(&tokens[1..]));
+        assert!(!still(&[]));
+        assert!(!still(&[token("wall", Role::Viewer, "another-0123456789abcdef")]));
+        assert!(!still(&[token("wall", Role::Metrics, "viewer-0123456789abcdef")]));
     }
 
     #[test]

@@ -5,18 +5,22 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
+use tracing::info;
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
+use super::auth::Bearer;
 use super::error::{KeptOut, Problem, Refused};
 use super::listener::stops;
 use super::{Routes, Shared};
+use crate::config::{Role, Settings};
 use crate::serve::point::{CommandError, News};
 
 /// Between two maps.
@@ -51,39 +55,93 @@ struct Map {
     rows: HashMap<String, String>,
 }
 
+/// One who is told news as they happen.
+struct Follower {
+    out: mpsc::Sender<Result<Event, Infallible>>,
+    limits: Limits,
+}
+
+/// What ends a stream that would go on.
+struct Limits {
+    bearer: Bearer,
+    settings: watch::Receiver<Arc<Settings>>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Follower {
+    /// One who bears this token, and the stream that he gets.
+    fn new(shared: &Shared, bearer: Bearer) -> (Self, Stream) {
+        let (out, stream) = mpsc::channel(AHEAD);
+        let limits = Limits { bearer, settings: shared.point.settings_changes(), stopped: shared.stopped.clone() };
+        let stream = Sse::new(ReceiverStream::new(stream)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+        (Self { out, limits }, stream)
+    }
+
+    /// Says it as soon as there is room for it; false if there is to be no more.
+    async fn tell(&mut self, message: Event) -> bool {
+        tokio::select! {
+            biased;
+            () = self.limits.reached() => false,
+            told = self.out.send(Ok(message)) => told.is_ok(),
+        }
+    }
+
+    /// Waits until there is to be no more: nobody has to wait for news to be found to have gone.
+    async fn over(&mut self) {
+        tokio::select! {
+            () = self.limits.reached() => {}
+            () = self.out.closed() => {}
+        }
+    }
+}
+
+impl Limits {
+    /// Waits until the server stops, or the token opens this no more: who was let in once is not let in for ever.
+    async fn reached(&mut self) {
+        let Self { bearer, settings, stopped } = self;
+        let revoked = settings.wait_for(|settings| !bearer.may_still(&settings.tokens, Role::Viewer));
+        tokio::select! {
+            () = stops(stopped) => {}
+            revoked = revoked => {
+                if revoked.is_ok() {
+                    info!(by = bearer.name, "stream ends: its token opens it no more");
+                }
+            }
+        }
+    }
+}
+
 /// What happens in the sessions of this server, as it happens; once a second how they stand.
 ///
 /// Messages are `event`, `sessions`, `images`, and `missed` with a number if the reader was too slow.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", security(("token" = [])),
     responses((status = 200, content_type = "text/event-stream", body = String), KeptOut))]
-pub(crate) async fn news(State(shared): State<Arc<Shared>>) -> Stream {
-    let (out, stream) = mpsc::channel(AHEAD);
-    let (mut news, mut stopped) = (shared.point.news(), shared.stopped.clone());
+pub(crate) async fn news(State(shared): State<Arc<Shared>>, Extension(bearer): Extension<Bearer>) -> Stream {
+    let (mut follower, stream) = Follower::new(&shared, bearer);
+    let mut news = shared.point.news();
     let first = [News::Images { images: shared.point.images() }, shared.point.standing()];
     tokio::spawn(async move {
         for news in &first {
-            if out.send(Ok(message(news))).await.is_err() {
+            if !follower.tell(message(news)).await {
                 return;
             }
         }
         loop {
             let told = tokio::select! {
                 told = news.recv() => told,
-                () = stops(&mut stopped) => return,
-                // Nobody has to wait for news to be found to have gone.
-                () = out.closed() => return,
+                () = follower.over() => return,
             };
             let message = match told {
                 Ok(news) => message(&news),
                 Err(RecvError::Lagged(number)) => Event::default().event("missed").data(number.to_string()),
                 Err(RecvError::Closed) => return,
             };
-            if out.send(Ok(message)).await.is_err() {
+            if !follower.tell(message).await {
                 return;
             }
         }
     });
-    streamed(stream)
+    stream
 }
 
 /// What each client of a session has of each part of the stream, once a second what changed.
@@ -93,6 +151,7 @@ pub(crate) async fn news(State(shared): State<Arc<Shared>>) -> Stream {
         KeptOut, (status = 404, body = Problem)))]
 pub(crate) async fn map(
     State(shared): State<Arc<Shared>>,
+    Extension(bearer): Extension<Bearer>,
     Path(id): Path<String>,
     query: Result<Query<MapQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Stream, Refused> {
@@ -103,8 +162,7 @@ pub(crate) async fn map(
         return Err(Refused::new(axum::http::StatusCode::BAD_REQUEST, text));
     }
     let running = shared.point.sessions.get(&id).ok_or(CommandError::NoSession { id })?;
-    let (out, stream) = mpsc::channel(AHEAD);
-    let mut stopped = shared.stopped.clone();
+    let (mut follower, stream) = Follower::new(&shared, bearer);
     tokio::spawn(async move {
         let mut told: HashMap<String, String> = HashMap::new();
         let mut first = true;
@@ -112,7 +170,7 @@ pub(crate) async fn map(
             let control = running.control.clone();
             let looked = tokio::task::spawn_blocking(move || control.coverage(columns)).await;
             let Ok(Some(coverage)) = looked else {
-                let _ = out.send(Ok(Event::default().event("ended").data("{}"))).await;
+                follower.tell(Event::default().event("ended").data("{}")).await;
                 return;
             };
             let all = coverage.into_iter().map(|row| (row.client.to_string(), hex(&row.columns)));
@@ -120,23 +178,18 @@ pub(crate) async fn map(
             if first || !rows.is_empty() {
                 told.extend(rows.clone());
                 let data = serde_json::to_string(&Map { columns, rows }).unwrap_or_default();
-                if out.send(Ok(Event::default().event("map").data(data))).await.is_err() {
+                if !follower.tell(Event::default().event("map").data(data)).await {
                     return;
                 }
             }
             first = false;
             tokio::select! {
                 () = tokio::time::sleep(MAP_INTERVAL) => {}
-                () = stops(&mut stopped) => return,
-                () = out.closed() => return,
+                () = follower.over() => return,
             }
         }
     });
-    Ok(streamed(stream))
-}
-
-fn streamed(stream: mpsc::Receiver<Result<Event, Infallible>>) -> Stream {
-    Sse::new(ReceiverStream::new(stream)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+    Ok(stream)
 }
 
 fn message(news: &News) -> Event {

@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -53,18 +54,22 @@ impl Listener {
         socket.listen(BACKLOG)
     }
 
-    /// Serves `router` until `stop` says true; requests under way are answered.
+    /// Serves `router` until `stop` says true; ends when the requests that are under way then are answered. Dropping
+    /// it breaks them off.
     pub(crate) async fn serve(self, router: Router, mut stop: watch::Receiver<bool>) {
         let mut told = None;
+        let mut open = JoinSet::new();
         loop {
+            // Those that have ended.
+            while open.try_join_next().is_some() {}
             let accepted = tokio::select! {
                 accepted = self.accept(&mut told) => accepted,
-                () = stops(&mut stop) => return,
+                () = stops(&mut stop) => break,
             };
             let Some((stream, peer, place)) = accepted else { continue };
             let tls = self.tls.as_ref().map(|config| TlsAcceptor::from(config.borrow().clone()));
             let (router, stop) = (router.clone(), stop.clone());
-            tokio::spawn(async move {
+            open.spawn(async move {
                 let place = Arc::new(place);
                 tokio::select! {
                     () = answer(stream, peer, tls, place.clone(), router, stop) => {}
@@ -72,6 +77,9 @@ impl Listener {
                 }
             });
         }
+        // Nobody is to find the port open who would not be answered.
+        drop(self);
+        while open.join_next().await.is_some() {}
     }
 
     /// The next connection, once there is room for it.
@@ -103,15 +111,18 @@ async fn answer(
     tls: Option<TlsAcceptor>,
     place: Arc<Place>,
     router: Router,
-    stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
 ) {
-    match tls {
-        None => converse(stream, peer, place, router, stop).await,
-        Some(tls) => match timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await {
-            Ok(Ok(stream)) => converse(stream, peer, place, router, stop).await,
-            Ok(Err(error)) => debug!(%peer, "no TLS: {error}"),
-            Err(_) => debug!(%peer, "no TLS within {} s", HANDSHAKE_LIMIT.as_secs()),
-        },
+    let Some(tls) = tls else { return converse(stream, peer, place, router, stop).await };
+    let greeted = tokio::select! {
+        greeted = timeout(HANDSHAKE_LIMIT, tls.accept(stream)) => greeted,
+        // It has asked for nothing yet.
+        () = stops(&mut stop) => return,
+    };
+    match greeted {
+        Ok(Ok(stream)) => converse(stream, peer, place, router, stop).await,
+        Ok(Err(error)) => debug!(%peer, "no TLS: {error}"),
+        Err(_) => debug!(%peer, "no TLS within {} s", HANDSHAKE_LIMIT.as_secs()),
     }
 }
 
@@ -147,4 +158,44 @@ async fn converse(
 pub(super) async fn stops(stop: &mut watch::Receiver<bool>) {
     // Whoever could say it is gone: that is the same.
     let _ = stop.wait_for(|stops| *stops).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stop_waits_for_the_answer_under_way_and_for_nobody_who_asked_for_nothing() {
+        let [asked, answer] = [Arc::new(Notify::new()), Arc::new(Notify::new())];
+        let (told, until) = (asked.clone(), answer.clone());
+        let slow = get(async move || {
+            told.notify_one();
+            until.notified().await;
+            "all of it"
+        });
+        let socket = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = socket.local_addr().unwrap();
+        let listener = Listener { socket, tls: None, connections: Connections::new(8) };
+        let (stop, stopped) = watch::channel(false);
+        let mut serving = tokio::spawn(listener.serve(Router::new().route("/slow", slow), stopped));
+        // It comes in before the other one, and says nothing.
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /slow HTTP/1.1\r\nHost: here\r\n\r\n").await.unwrap();
+        asked.notified().await;
+
+        stop.send_replace(true);
+        let ended = timeout(Duration::from_millis(100), &mut serving).await;
+        assert!(ended.is_err(), "it has still to answer");
+        let mut text = String::new();
+        assert_eq!(silent.read_to_string(&mut text).await.unwrap(), 0, "this one is closed at once: {text}");
+        answer.notify_one();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("all of it"), "{text}");
+        serving.await.unwrap();
+    }
 }

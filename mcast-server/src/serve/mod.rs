@@ -15,6 +15,7 @@ mod sessions;
 mod start;
 mod supervised;
 mod tasks;
+mod tickets;
 mod unicasts;
 pub(crate) mod views;
 

@@ -4,12 +4,18 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use multicast_core::engine::ClientEvent;
-use multicast_core::wire::RefuseReason;
+use multicast_core::types::ClientId;
+use multicast_core::wire::{Join, Packet, RefuseReason};
 use nix::sys::signal::Signal;
+
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use support::point::{Point, Site, until};
+use tokio::runtime::Runtime;
 
 fn queue(point: &Point) -> Vec<String> {
     let rows = point.get("/api/v1/queue").json();
@@ -111,4 +117,104 @@ fn a_reload_raises_the_cap_for_those_who_wait() {
     point.log.wait("applied: clients.max: 1 → 2 (at once)");
     first.check(&content);
     second.check(&content);
+}
+
+/// Clients that join by hand, without ever reporting.
+struct Crowd {
+    socket: UdpSocket,
+    clients: Vec<(u64, &'static str)>,
+    offered: BTreeSet<u64>,
+}
+
+impl Crowd {
+    fn of(point: &Point, clients: Vec<(u64, &'static str)>) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(point.control).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        Self { socket, clients, offered: BTreeSet::new() }
+    }
+
+    /// Those without an offer ask again; then hears what comes.
+    fn ask(&mut self) {
+        for (client, image) in self.clients.iter().filter(|(client, _)| !self.offered.contains(client)) {
+            let (mut datagram, host) = (Vec::new(), format!("pc-{client}"));
+            Join { client: ClientId(*client), image, host: &host, credential: &[] }.encode(&mut datagram);
+            self.socket.send(&datagram).unwrap();
+        }
+        let mut buffer = [0; 2048];
+        while let Ok(len) = self.socket.recv(&mut buffer) {
+            if let Ok(Packet::Offer(offer)) = Packet::decode(&buffer[..len]) {
+                self.offered.insert(offer.client.0);
+            }
+        }
+    }
+}
+
+/// A transaction that lets nobody else write into the site's database.
+struct Held {
+    runtime: Runtime,
+    connection: AnyConnection,
+}
+
+impl Held {
+    fn of(site: &Site) -> Self {
+        sqlx::any::install_default_drivers();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let url = format!("sqlite://{}", site.path("state").join("site.sqlite").display());
+        let connection = runtime.block_on(AnyConnection::connect(&url)).unwrap();
+        let mut held = Self { runtime, connection };
+        held.say("PRAGMA busy_timeout = 20000; BEGIN IMMEDIATE");
+        held
+    }
+
+    fn say(&mut self, sql: &str) {
+        self.runtime.block_on(sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection)).unwrap();
+    }
+}
+
+#[test]
+fn without_the_database_nobody_waits_for_the_questions_of_others_and_who_is_served_counts_afterwards() {
+    let mut site = Site::new();
+    site.set("clients.max", "61").set("clients.silence", "\"10m\"").set("start.on_command", "true");
+    site.image("a.img", 1 << 20, 1);
+    site.image("b.img", 1 << 20, 2);
+    let point = site.start();
+    point.image("a.img", "ready");
+    point.image("b.img", "ready");
+    let mut held = Held::of(&site);
+    let clients = (1..=60).map(|client| (client, "a.img")).chain([(61, "b.img")]);
+    let mut crowd = Crowd::of(&point, clients.collect());
+    let begun = Instant::now();
+    until("all to be let in", || {
+        crowd.ask();
+        (crowd.offered.len() == 61).then_some(())
+    });
+    // One after the other their questions take 1.5 s each, four at a time.
+    assert!(begun.elapsed() < Duration::from_secs(13), "{:?}", begun.elapsed());
+    let late = site.client("a.img", 62);
+    late.refused("full: 61 of 61");
+    held.say("COMMIT");
+    until("a place in the site's queue", || (queue(&point) == ["pc-62"]).then_some(()));
+    let last = site.client("b.img", 63);
+    last.refused("full: 61 of 61 clients are served; this one is number 2 of 2 that wait");
+}
+
+#[test]
+fn who_came_without_a_cap_counts_when_a_reload_sets_one() {
+    let mut site = Site::new();
+    site.table("[[image]]\nfile = \"a.img\"\nstart.on_command = true\n");
+    let content = site.image("a.img", 1 << 20, 1);
+    let point = site.start();
+    let served = [site.client("a.img", 1), site.client("a.img", 2)];
+    served.iter().for_each(|guest| _ = guest.joined());
+    site.set("clients.max", "2");
+    site.write_config();
+    point.signal(Signal::SIGHUP);
+    point.log.wait("applied: clients.max: none → 2 (at once)");
+    let third = site.client("a.img", 3);
+    third.refused("full: 2 of 2 clients are served");
+    let session = point.session("a.img", |session| session["active"] == 2);
+    assert_eq!(point.command(session["id"].as_str().unwrap(), "start").0, 200);
+    served.into_iter().for_each(|guest| guest.check(&content));
+    third.check(&content);
 }

@@ -3,6 +3,9 @@
 //! It answers at once from what it knows, as a [`Doorkeeper`] must. What has to be found out first, a
 //! place in the site or a session for the image, it wishes for; somebody else fulfils that and tells.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,10 +13,11 @@ use std::time::{Duration, Instant};
 use multicast_core::engine::{Ask, Doorkeeper, Verdict};
 use multicast_core::types::ClientId;
 use multicast_core::wire::RefuseReason;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::content::{Catalogue, Image, Ready, Unusable};
 use crate::config::{MulticastUse, Settings, WhenFull};
+use crate::site::{Served, ServedClient};
 
 /// When to ask again: while a place is asked for, and in the queue.
 const SOON: Duration = Duration::from_millis(100);
@@ -22,22 +26,36 @@ const QUEUE_RETRY: Duration = Duration::from_secs(2);
 const LATER: Duration = Duration::from_secs(1);
 /// Between two questions about the place of one client in the queue.
 const ASK_INTERVAL: Duration = Duration::from_secs(1);
-/// A question that is not answered for so long is asked anew.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// Who has no place and has not asked for so long is forgotten.
+const FORGET_LIMIT: Duration = Duration::from_secs(10);
 /// Who was let in and has not joined within this gives its place back.
 const JOIN_LIMIT: Duration = Duration::from_secs(30);
 /// Clients known at the same time: made-up ones must not eat the memory.
 const CLIENTS_LIMIT: usize = 20_000;
 
-/// What has to be found out or done.
+/// What has to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wish {
     /// A session for this image.
     Session(String),
-    /// A place for this client.
-    Place { image: String, client: ClientId, host: String, priority: u8 },
     /// The client needs its place no more.
     FreePlace { image: String, client: ClientId },
+}
+
+/// A place has to be found for a client. There is one such question at most under way for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PlaceWish {
+    pub(crate) image: String,
+    pub(crate) client: ClientId,
+    pub(crate) host: String,
+    pub(crate) priority: u8,
+}
+
+/// What the gate wishes for, until it is fulfilled. Places have a queue of their own, which is bounded: their
+/// answers may take seconds, and nothing else is to wait for that.
+pub(crate) struct Wishes {
+    pub(crate) others: mpsc::UnboundedReceiver<Wish>,
+    pub(crate) places: mpsc::Receiver<PlaceWish>,
 }
 
 /// What was found out about a place.
@@ -72,6 +90,24 @@ pub(crate) struct Gate {
     /// Images with a session, or one that is being opened.
     open: Mutex<HashMap<String, Open>>,
     wishes: mpsc::UnboundedSender<Wish>,
+    places: mpsc::Sender<PlaceWish>,
+    pub(crate) doubts: watch::Sender<Doubts>,
+}
+
+/// Whether the site has counted, as far as is known, whom this server serves. Until it has, its word on places is
+/// worth nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Doubts {
+    /// How often there was reason to doubt it, and how many of these were seen to.
+    raised: u64,
+    settled: u64,
+}
+
+impl Doubts {
+    /// The site's word counts.
+    pub(crate) fn are_settled(&self) -> bool {
+        self.raised == self.settled
+    }
 }
 
 /// A session, as far as it matters for who comes in.
@@ -82,11 +118,16 @@ struct Open {
     members: HashSet<ClientId>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Client {
+    host: String,
+    priority: u8,
     place: Option<Place>,
-    /// When its place was asked for last.
+    /// When it asked last.
+    heard: Instant,
+    /// When its place was asked for last, and whether that is not answered yet.
     asked: Instant,
+    asking: bool,
     /// Since when it has it.
     admitted: Instant,
     joined: bool,
@@ -94,20 +135,23 @@ struct Client {
 
 impl Gate {
     /// Its wishes are to be fulfilled by whoever reads them.
-    pub(crate) fn new(
-        catalogue: Catalogue,
-        settings: &Settings,
-        by_http: bool,
-    ) -> (Self, mpsc::UnboundedReceiver<Wish>) {
-        let (wishes, fulfilled) = mpsc::unbounded_channel();
+    pub(crate) fn new(catalogue: Catalogue, settings: &Settings, by_http: bool) -> (Self, Wishes) {
+        let (wishes, others) = mpsc::unbounded_channel();
+        let (places, places_wished) = mpsc::channel(CLIENTS_LIMIT);
         let rules = Mutex::new(Rules::of(settings));
-        (Self { catalogue, rules, by_http, clients: Mutex::default(), open: Mutex::default(), wishes }, fulfilled)
+        let (clients, open, doubts) = (Mutex::default(), Mutex::default(), watch::Sender::default());
+        let gate = Self { catalogue, rules, by_http, clients, open, wishes, places, doubts };
+        (gate, Wishes { others, places: places_wished })
     }
 
     /// Takes over changed settings.
     pub(crate) fn reload(&self, settings: &Settings) {
         let mut rules = lock(&self.rules);
-        *rules = Rules { stops: rules.stops, ..Rules::of(settings) };
+        let new = Rules { stops: rules.stops, ..Rules::of(settings) };
+        if rules.cap.is_none() && new.cap.is_some() {
+            self.doubt();
+        }
+        *rules = new;
     }
 
     /// Lets nobody in any more: the server stops.
@@ -120,29 +164,86 @@ impl Gate {
         lock(&self.rules).cap
     }
 
-    /// What was found out about a client's place.
-    pub(crate) fn settle(&self, image: &str, client: ClientId, place: Place, now: Instant) {
-        if let Some(known) = lock(&self.clients).get_mut(&(image.to_owned(), client)) {
-            if place == Place::Admitted && known.place != Some(Place::Admitted) {
-                known.admitted = now;
+    /// The site may not know all that are served here.
+    pub(crate) fn doubt(&self) {
+        self.doubts.send_modify(|doubts| doubts.raised += 1);
+    }
+
+    /// The site knows who was [`served`](Self::served) at so many doubts.
+    pub(crate) fn counted(&self, doubts: u64) {
+        self.doubts.send_modify(|known| known.settled = doubts);
+    }
+
+    /// Whether the question of `wish` still waits for its answer.
+    pub(crate) fn waits_for(&self, wish: &PlaceWish) -> bool {
+        lock(&self.clients).get(&(wish.image.clone(), wish.client)).is_some_and(|client| client.asking)
+    }
+
+    /// What was found out about a client's place; false if nobody wants it any more.
+    pub(crate) fn settle(&self, image: &str, client: ClientId, place: Place, now: Instant) -> bool {
+        match lock(&self.clients).get_mut(&(image.to_owned(), client)) {
+            Some(known) => {
+                known.settle(place, now);
+                true
             }
-            known.place = Some(place);
+            None => false,
+        }
+    }
+
+    /// Nothing can be found out now about a client's place: the clients that are served here decide.
+    pub(crate) fn settle_alone(&self, image: &str, client: ClientId, now: Instant) {
+        let cap = self.cap();
+        // Counted and settled in one: two at once must not both get the last place.
+        let mut clients = lock(&self.clients);
+        let (admitted, waiting) = counts(&clients);
+        let Some(known) = clients.get_mut(&(image.to_owned(), client)) else { return };
+        let place = match cap {
+            Some(cap) if admitted >= cap && known.place != Some(Place::Admitted) => {
+                Place::Queued { place: waiting.max(1), waiting: waiting.max(1), admitted }
+            }
+            _ => Place::Admitted,
+        };
+        known.settle(place, now);
+        drop(clients);
+        if place == Place::Admitted {
+            self.doubt();
         }
     }
 
     /// Clients that have a place here, and those that wait here.
     pub(crate) fn counts(&self) -> (u32, u32) {
+        counts(&lock(&self.clients))
+    }
+
+    /// Who is served here, who has asked, and how many doubts had been raised before.
+    pub(crate) fn served(&self) -> (Served, u64) {
+        // Whoever is let in from here on raises another doubt.
+        let doubts = self.doubts.borrow().raised;
         let clients = lock(&self.clients);
-        let admitted = clients.values().filter(|client| client.place == Some(Place::Admitted)).count();
-        (admitted as u32, (clients.len() - admitted) as u32)
+        let mut served = Served { as_of: Instant::now(), admitted: Vec::new(), asking: HashSet::new() };
+        for ((image, number), client) in clients.iter() {
+            let (image, number) = (image.clone(), number.to_string());
+            if client.place == Some(Place::Admitted) {
+                let (host, priority) = (client.host.clone(), client.priority.into());
+                served.admitted.push(ServedClient { image, client: number, host, priority });
+            } else {
+                served.asking.insert((image, number));
+            }
+        }
+        (served, doubts)
     }
 
     /// A session was joined.
-    pub(crate) fn joined(&self, image: &str, client: ClientId) {
+    pub(crate) fn joined(&self, image: &str, client: ClientId, host: &str, now: Instant) {
         if let Some(open) = lock(&self.open).get_mut(image) {
             open.members.insert(client);
         }
-        if let Some(known) = lock(&self.clients).get_mut(&(image.to_owned(), client)) {
+        let priority = self.catalogue.get(image).map_or(0, |image| image.priority);
+        let (mut clients, key) = (lock(&self.clients), (image.to_owned(), client));
+        if clients.len() < CLIENTS_LIMIT || clients.contains_key(&key) {
+            // One that was given up and is back at once may be told of in the wrong order: it is served all the same.
+            let known = clients.entry(key).or_insert_with(|| Client::new(host, priority, now));
+            known.settle(Place::Admitted, now);
             known.joined = true;
         }
     }
@@ -153,7 +254,7 @@ impl Gate {
             open.members.remove(&client);
         }
         if lock(&self.clients).remove(&(image.to_owned(), client)).is_some() {
-            self.wish(Wish::FreePlace { image: image.to_owned(), client });
+            self.free(image.to_owned(), client);
         }
     }
 
@@ -163,7 +264,7 @@ impl Gate {
         let of_image =
             lock(&self.clients).extract_if(|(of, _), client| of == image && client.joined).collect::<Vec<_>>();
         for ((image, client), _) in of_image {
-            self.wish(Wish::FreePlace { image, client });
+            self.free(image, client);
         }
     }
 
@@ -191,11 +292,11 @@ impl Gate {
     pub(crate) fn tidy(&self, now: Instant) {
         let gone = |client: &Client| match client.place {
             Some(Place::Admitted) => !client.joined && now.duration_since(client.admitted) > JOIN_LIMIT,
-            _ => now.duration_since(client.asked) > 2 * ANSWER_LIMIT,
+            _ => now.duration_since(client.heard) > FORGET_LIMIT,
         };
         let gone: Vec<_> = lock(&self.clients).extract_if(|_, client| gone(client)).collect();
         for ((image, client), _) in gone {
-            self.wish(Wish::FreePlace { image, client });
+            self.free(image, client);
         }
     }
 
@@ -241,36 +342,33 @@ impl Gate {
 
     /// `None` if the client has a place, or needs none.
     fn refuse_full(&self, ask: &Ask<'_>, image: &Image, rules: Rules, now: Instant) -> Option<Verdict> {
-        let cap = rules.cap?;
         let mut clients = lock(&self.clients);
         let key = (image.name.clone(), ask.client);
         if clients.len() >= CLIENTS_LIMIT && !clients.contains_key(&key) {
+            // Without a cap it is only counted for one that may come.
+            rules.cap?;
             return Some(refuse(RefuseReason::Full, LATER, "too many clients ask at the same time"));
         }
-        let elsewhere = self.by_http && image.multicast != MulticastUse::Only;
-        let goes_elsewhere = rules.when_full == WhenFull::Unicast && elsewhere;
-        if goes_elsewhere && let Some(Client { place: Some(Place::Queued { admitted, .. }), .. }) = clients.get(&key) {
-            let text = full(*admitted, cap);
-            // Whoever goes another way must not keep its place in the queue from others.
-            clients.remove(&key);
-            self.wish(Wish::FreePlace { image: image.name.clone(), client: ask.client });
-            return Some(refuse(RefuseReason::Unicast, Duration::ZERO, &text));
-        }
-        let mut new = false;
-        let client = clients.entry(key).or_insert_with(|| {
-            new = true;
-            Client { place: None, asked: now, admitted: now, joined: false }
-        });
+        let client = clients.entry(key.clone()).or_insert_with(|| Client::new(ask.host, image.priority, now));
+        client.heard = now;
         if client.place == Some(Place::Admitted) {
             return None;
         }
-        let patience = if client.place.is_some() { ASK_INTERVAL } else { ANSWER_LIMIT };
-        let asks = new || now.duration_since(client.asked) >= patience;
-        if asks {
-            client.asked = now;
-            let (image, host, priority) = (image.name.clone(), ask.host.to_owned(), image.priority);
-            self.wish(Wish::Place { image, client: ask.client, host, priority });
+        let Some(cap) = rules.cap else {
+            client.settle(Place::Admitted, now);
+            return None;
+        };
+        let elsewhere = self.by_http && image.multicast != MulticastUse::Only;
+        if elsewhere
+            && rules.when_full == WhenFull::Unicast
+            && let Some(Place::Queued { admitted, .. }) = client.place
+        {
+            // Whoever goes another way must not keep its place in the queue from others.
+            clients.remove(&key);
+            self.free(key.0, key.1);
+            return Some(refuse(RefuseReason::Unicast, Duration::ZERO, &full(admitted, cap)));
         }
+        let asks = self.ask_place(client, &key, now);
         let Some(Place::Queued { place, waiting, admitted }) = client.place else {
             return Some(refuse(RefuseReason::Preparing, SOON, "a place is being asked for"));
         };
@@ -282,10 +380,51 @@ impl Gate {
         Some(refuse(RefuseReason::Full, retry, &text))
     }
 
+    /// Asks for a client's place if it is time and no question is under way; whether it does.
+    fn ask_place(&self, client: &mut Client, (image, number): &(String, ClientId), now: Instant) -> bool {
+        if client.asking || client.place.is_some() && now.duration_since(client.asked) < ASK_INTERVAL {
+            return false;
+        }
+        let (image, host, priority) = (image.clone(), client.host.clone(), client.priority);
+        // If the queue is full, its next join tries again.
+        client.asking = self.places.try_send(PlaceWish { image, client: *number, host, priority }).is_ok();
+        client.asked = now;
+        client.asking
+    }
+
+    /// Gives a client's place back at once if somebody may wait for it. Otherwise that it is gone is told with all
+    /// the others that are served, now and then.
+    fn free(&self, image: String, client: ClientId) {
+        if self.cap().is_some() {
+            self.wish(Wish::FreePlace { image, client });
+        }
+    }
+
     fn wish(&self, wish: Wish) {
         // Nobody fulfils it any more when the server ends.
         let _ = self.wishes.send(wish);
     }
+}
+
+impl Client {
+    fn new(host: &str, priority: u8, now: Instant) -> Self {
+        let host = host.to_owned();
+        Self { host, priority, place: None, heard: now, asked: now, asking: false, admitted: now, joined: false }
+    }
+
+    fn settle(&mut self, place: Place, now: Instant) {
+        self.asking = false;
+        if place == Place::Admitted && self.place != Some(Place::Admitted) {
+            self.admitted = now;
+        }
+        self.place = Some(place);
+    }
+}
+
+/// Clients that have a place, and those that have none.
+fn counts(clients: &HashMap<(String, ClientId), Client>) -> (u32, u32) {
+    let admitted = clients.values().filter(|client| client.place == Some(Place::Admitted)).count();
+    (admitted as u32, (clients.len() - admitted) as u32)
 }
 
 impl Doorkeeper for Gate {

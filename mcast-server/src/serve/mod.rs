@@ -16,6 +16,7 @@ mod sessions;
 mod start;
 mod supervised;
 mod tasks;
+mod tickets;
 mod unicasts;
 pub(crate) mod views;
 

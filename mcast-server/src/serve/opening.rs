@@ -137,7 +137,7 @@ fn note_for_gate(point: &Point, running: &Running, event: &SenderEvent) {
     use SenderEvent as E;
     let image = &running.image.name;
     match event {
-        E::ClientJoined { client, .. } => point.gate.joined(image, *client),
+        E::ClientJoined { client, host, .. } => point.gate.joined(image, *client, host, Instant::now()),
         E::ClientComplete { client, .. }
         | E::ClientLeft { client, .. }
         | E::ClientGivenUp { client, .. }

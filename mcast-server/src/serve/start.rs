@@ -28,7 +28,7 @@ use super::http::{self, Shared};
 use super::places::{self, Leases, Pool, Source};
 use super::point::{Parts, Point};
 use super::resumable::Resumable;
-use super::{log, supervised, tasks};
+use super::{log, supervised, tasks, tickets};
 use crate::config::{AddressSource, Loaded, MulticastUse, ServeArguments, Settings, Surroundings, WhenFull};
 use crate::exit::{Exit, Failure};
 use crate::site::{Account, Backend, Recorder, ServerRow, Site};
@@ -87,7 +87,8 @@ pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<
         .map_err(|error| Failure::of(Exit::Error, &error))?;
     let (stop, stopped) = watch::channel(false);
     let mut running = JoinSet::new();
-    running.spawn(tasks::fulfil(point.clone(), wishes));
+    running.spawn(tasks::fulfil(point.clone(), wishes.others));
+    running.spawn(tickets::follow(point.clone(), wishes.places, stopped.clone()));
     running.spawn(tasks::look(point.clone(), stopped.clone()));
     running.spawn(tasks::follow_content(point.clone(), stopped.clone()));
     running.spawn(tasks::follow_site(point.clone(), stopped.clone()));

@@ -7,17 +7,17 @@ use command_line::chain;
 use crossbeam_channel::Receiver;
 use multicast_core::sender::SenderEvent;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
 use super::content::{Image, ImageState};
-use super::gate::{Place, Wish};
+use super::gate::Wish;
 use super::opening;
 use super::point::{Command, News, Point};
 use super::views::use_word;
 use crate::config::MulticastUse;
-use crate::site::{ImageRow, TicketAsk, Verdict};
+use crate::site::ImageRow;
 use crate::view::narrator::Narrator;
 
 /// Between two looks at the sessions.
@@ -26,61 +26,24 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 const RECORD_LOOKS: u32 = 4;
 /// Between two questions how other servers stand and whether they want something.
 const SITE_INTERVAL: Duration = Duration::from_secs(1);
-/// Questions for places at the same time.
-const QUESTIONS: usize = 4;
 /// Between two refusals that are told of.
 const REFUSAL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long history is kept, and how often it is looked through.
 const HISTORY_DAYS: u32 = 365;
 const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Fulfils what the gate wishes for.
+/// Fulfils what the gate wishes for, at once.
 pub(crate) async fn fulfil(point: Arc<Point>, mut wishes: mpsc::UnboundedReceiver<Wish>) {
-    let questions = Arc::new(Semaphore::new(QUESTIONS));
     while let Some(wish) = wishes.recv().await {
-        let point = point.clone();
         match wish {
             Wish::Session(image) => {
+                let point = point.clone();
                 tokio::task::spawn_blocking(move || opening::open(&point, &image));
-            }
-            Wish::Place { image, client, host, priority } => {
-                // Closed only with the task.
-                let Ok(permit) = questions.clone().acquire_owned().await else { return };
-                tokio::spawn(async move {
-                    let number = client.to_string();
-                    let ask = TicketAsk {
-                        server: &point.server,
-                        image: &image,
-                        client: &number,
-                        host: &host,
-                        priority: priority.into(),
-                        cap: point.gate.cap(),
-                    };
-                    let place = match point.site.ask_ticket(ask).await {
-                        Ok(Verdict::Admitted) => Place::Admitted,
-                        Ok(Verdict::Queued { place, waiting, admitted }) => Place::Queued { place, waiting, admitted },
-                        Err(error) => {
-                            debug!("{}", chain(&error));
-                            place_without_site(&point)
-                        }
-                    };
-                    point.gate.settle(&image, client, place, Instant::now());
-                    drop(permit);
-                });
             }
             Wish::FreePlace { image, client } => {
                 point.recorder.free_ticket(&image, &client.to_string());
             }
         }
-    }
-}
-
-/// While the site's database is out of reach this server goes by its own count.
-fn place_without_site(point: &Point) -> Place {
-    let (admitted, waiting) = point.gate.counts();
-    match point.gate.cap() {
-        Some(cap) if admitted >= cap => Place::Queued { place: waiting.max(1), waiting: waiting.max(1), admitted },
-        _ => Place::Admitted,
     }
 }
 

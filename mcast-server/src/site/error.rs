@@ -155,7 +155,6 @@ impl SiteError {
     }
 
     /// Whether the same may go well later without anybody's doing here.
-    #[cfg(test)]
     pub(crate) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::UnknownHost { .. })
     }

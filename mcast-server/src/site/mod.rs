@@ -55,7 +55,7 @@ pub(crate) use self::{
     recorder::{Recorder, RecorderState},
     servers::{BEAT, SERVER_TIMEOUT, ServerRow, ServerSeen},
     sessions::{SessionFilter, SessionRow, SessionSeen},
-    tickets::{QUEUE_PATIENCE, TicketAsk, TicketRow, Verdict},
+    tickets::{QUEUE_PATIENCE, Served, ServedClient, TicketAsk, TicketRow, Verdict},
 };
 
 /// How long a client's or an operator's question may take; after it the server goes on with what it knows.

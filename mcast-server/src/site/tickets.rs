@@ -1,9 +1,11 @@
 //! Tickets: who is served and who waits, counted over the whole site.
 //!
 //! A ticket is one client's for one image. Whoever is admitted keeps it until it is freed; whoever waits asks again
-//! from time to time, and its place is kept as long as it does.
+//! from time to time, and its place is kept as long as it does. What a server served without the site's word, and
+//! what got lost, is set right by [`Site::reconcile_tickets`].
 
-use std::time::Duration;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sqlx::Row;
@@ -15,6 +17,9 @@ use super::{ASK_LIMIT, Site, SiteError};
 
 /// Who waits and has not asked for so long loses its place.
 pub(crate) const QUEUE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Tickets that are written in one transaction: questions wait for it.
+const CHANGES_AT_ONCE: usize = 100;
 
 /// A client's wish to be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +73,30 @@ pub(crate) struct TicketRow {
     pub(crate) silent_ms: u64,
 }
 
+/// Whom a server serves, whatever the tickets say.
+#[derive(Debug, Clone)]
+pub(crate) struct Served {
+    /// Who was admitted or asked later is not in it.
+    pub(crate) as_of: Instant,
+    /// Who is served.
+    pub(crate) admitted: Vec<ServedClient>,
+    /// Who has asked and is not served so far, by image and client: of these the next answer decides.
+    pub(crate) asking: HashSet<(String, String)>,
+}
+
+/// A client that is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServedClient {
+    /// What it gets.
+    pub(crate) image: String,
+    /// Who it is.
+    pub(crate) client: String,
+    /// Its name for people.
+    pub(crate) host: String,
+    /// A higher one is served first.
+    pub(crate) priority: i32,
+}
+
 impl Site {
     /// Asks to serve a client. The same client may ask again for the same image, at any server.
     ///
@@ -110,6 +139,53 @@ impl Site {
     /// [`SiteError`] of the database.
     pub(crate) async fn free_tickets_of(&self, server: &str) -> Result<(), SiteError> {
         self.change(Lock::Tickets, "DELETE FROM tickets WHERE server = $1", &[server]).await
+    }
+
+    /// Makes the server's admitted tickets those of the clients that it serves, even if these are more than may be
+    /// served: after an outage they are, and count. Tickets of those that wait stay, and so do other servers' tickets.
+    /// How many were changed.
+    ///
+    /// # Errors
+    /// [`SiteError`] of the database; some may have been changed by then.
+    pub(crate) async fn reconcile_tickets(&self, server: &str, served: &Served) -> Result<usize, SiteError> {
+        let noted = self.tickets_of(server).await?;
+        let key = |client: &ServedClient| (client.image.clone(), client.client.clone());
+        let is_missing = |client: &&ServedClient| noted.get(&key(client)) != Some(&true);
+        let missing: Vec<_> = served.admitted.iter().filter(is_missing).collect();
+        let owned: HashSet<_> = served.admitted.iter().map(key).collect();
+        let is_unowned = |key: &&(String, String)| !owned.contains(*key) && !served.asking.contains(*key);
+        let admitted = noted.iter().filter(|(_, admitted)| **admitted).map(|(key, _)| key);
+        let unowned: Vec<_> = admitted.filter(is_unowned).collect();
+        for clients in missing.chunks(CHANGES_AT_ONCE) {
+            self.within(ASK_LIMIT, async {
+                let mut work = self.write(Lock::Tickets).await?;
+                assert_served(&mut work, server, served.as_of, clients).await?;
+                work.commit().await
+            })
+            .await?;
+        }
+        for keys in unowned.chunks(CHANGES_AT_ONCE) {
+            self.within(ASK_LIMIT, async {
+                let mut work = self.write(Lock::Tickets).await?;
+                void_unowned(&mut work, server, served.as_of, keys).await?;
+                work.commit().await
+            })
+            .await?;
+        }
+        Ok(missing.len() + unowned.len())
+    }
+
+    /// The tickets of a server by image and client, and whether they are admitted.
+    async fn tickets_of(&self, server: &str) -> Result<HashMap<(String, String), bool>, SiteError> {
+        self.within(ASK_LIMIT, async {
+            let mut work = self.read().await?;
+            let sql = "SELECT image, client, admitted FROM tickets WHERE server = $1";
+            let rows = sqlx::query(sql).bind(server).fetch_all(work.sql()).await?;
+            work.finish();
+            let noted = |row: &AnyRow| Ok(((row.try_get("image")?, row.try_get("client")?), flag(row, "admitted")?));
+            rows.iter().map(noted).collect()
+        })
+        .await
     }
 
     /// How many clients the site serves.
@@ -179,6 +255,42 @@ async fn judge(work: &mut Work, ask: &TicketAsk<'_>) -> Result<Verdict, sqlx::Er
     let sql = "UPDATE tickets SET admitted = 1 WHERE image = $1 AND client = $2";
     sqlx::query(sql).bind(ask.image).bind(ask.client).execute(work.sql()).await?;
     Ok(Verdict::Admitted)
+}
+
+/// Notes tickets of clients that are served without one; with [`Lock::Tickets`]. If another server has noted the
+/// client since, the ticket is that one's.
+async fn assert_served(
+    work: &mut Work,
+    server: &str,
+    as_of: Instant,
+    clients: &[&ServedClient],
+) -> Result<(), sqlx::Error> {
+    // If it is freed meanwhile, that is later and counts.
+    let asked = work.moment().await?.now - millis(as_of.elapsed());
+    let sql = "INSERT INTO tickets (image, client, server, host, priority, turn, asked_ms, admitted) \
+               VALUES ($1, $2, $3, $4, $5, (SELECT COALESCE(MAX(turn), 0) + 1 FROM tickets), $6, 1) \
+               ON CONFLICT (image, client) DO UPDATE SET admitted = 1 WHERE tickets.server = excluded.server";
+    for served in clients {
+        let query = sqlx::query(sql).bind(&served.image).bind(&served.client).bind(server).bind(text(&served.host));
+        query.bind(i64::from(served.priority)).bind(asked).execute(work.sql()).await?;
+    }
+    Ok(())
+}
+
+/// Takes out admitted tickets that no client has; what was asked for since stays.
+async fn void_unowned(
+    work: &mut Work,
+    server: &str,
+    as_of: Instant,
+    keys: &[&(String, String)],
+) -> Result<(), sqlx::Error> {
+    let until = work.moment().await?.now - millis(as_of.elapsed());
+    let sql =
+        "DELETE FROM tickets WHERE image = $1 AND client = $2 AND server = $3 AND admitted = 1 AND asked_ms <= $4";
+    for (image, client) in keys {
+        sqlx::query(sql).bind(image).bind(client).bind(server).bind(until).execute(work.sql()).await?;
+    }
+    Ok(())
 }
 
 /// Takes out what dead servers admitted, and who has stopped to wait.

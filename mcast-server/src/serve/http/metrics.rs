@@ -73,11 +73,7 @@ fn of_server(point: &Point, registry: &mut Registry) {
     registry.register_with_unit("uptime", "Time since the start", Unit::Seconds, ConstGauge::new(seconds));
     registry.register("sessions_running", "Sessions that run", ConstGauge::new(running.len() as i64));
     registry.register("sessions_ended", "Sessions that are over", ConstCounter::new(totals.sessions));
-    registry.register(
-        "clients_admitted",
-        "Clients with a place, where places are limited",
-        ConstGauge::new(i64::from(admitted)),
-    );
+    registry.register("clients_admitted", "Clients with a place", ConstGauge::new(i64::from(admitted)));
     registry.register("clients_waiting", "Clients in the queue", ConstGauge::new(i64::from(waiting)));
     registry.register("clients_by_http", "Clients that fetch by HTTP", ConstGauge::new(point.fetching().len() as i64));
     registry.register(

@@ -1,11 +1,12 @@
 //! Who is served, and who waits.
 
-use std::time::Duration;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
 use super::bed::{Bed, run, silence};
-use crate::site::{Site, TicketAsk, Verdict};
+use crate::site::{Served, ServedClient, Site, TicketAsk, Verdict};
 
 const ASK: TicketAsk<'static> =
     TicketAsk { server: "a", image: "win11", client: "", host: "pc", priority: 0, cap: Some(2) };
@@ -84,6 +85,75 @@ pub(super) async fn what_was_asked_for_after_it_was_freed_stays(bed: &Bed) {
     run(&site, "UPDATE tickets SET asked_ms = asked_ms - 6000").await;
     site.free_ticket_after("win11", "1", Duration::from_secs(5)).await.unwrap();
     assert_eq!(site.ticket_count().await.unwrap(), 0);
+}
+
+/// What a server knows that serves these clients, and is asked by those.
+fn served(admitted: &[&str], asking: &[&str]) -> Served {
+    let client = |client: &&str| {
+        let (image, host) = ("win11".to_owned(), "pc".to_owned());
+        ServedClient { image, client: (*client).to_owned(), host, priority: 0 }
+    };
+    let asking: HashSet<_> = asking.iter().map(|client| ("win11".to_owned(), (*client).to_owned())).collect();
+    Served { as_of: Instant::now(), admitted: admitted.iter().map(client).collect(), asking }
+}
+
+/// Lets all that was asked for have been asked some seconds ago.
+async fn age(site: &Site) {
+    run(site, "UPDATE tickets SET asked_ms = asked_ms - 5000").await;
+}
+
+pub(super) async fn tickets_become_those_of_the_clients_that_are_served(bed: &Bed) {
+    let site = bed.with_servers(&["a", "b"]).await;
+    let at_b = |client| TicketAsk { server: "b", client, ..ASK };
+    ask(&site, "nobody's").await;
+    site.ask_ticket(at_b("b's")).await.unwrap();
+    let answer_lost = TicketAsk { client: "answer lost", cap: None, ..ASK };
+    assert_eq!(site.ask_ticket(answer_lost).await.unwrap(), Verdict::Admitted);
+    for client in ["served since", "waits"] {
+        assert!(matches!(ask(&site, client).await, Verdict::Queued { .. }));
+    }
+    site.ask_ticket(at_b("waits at b")).await.unwrap();
+    site.ask_ticket(at_b("went to b")).await.unwrap();
+    age(&site).await;
+    let now = served(&["new", "served since", "went to b"], &["answer lost", "waits"]);
+    site.reconcile_tickets("a", &now).await.unwrap();
+    let mut queue: Vec<_> = site.queue().await.unwrap();
+    queue.sort_by(|a, b| a.client.cmp(&b.client));
+    let tickets: Vec<_> = queue.iter().map(|row| (row.client.as_str(), row.server.as_str(), row.admitted)).collect();
+    let expected = [
+        ("answer lost", "a", true),
+        ("b's", "b", true),
+        ("new", "a", true),
+        ("served since", "a", true),
+        ("waits", "a", false),
+        ("waits at b", "b", false),
+        ("went to b", "b", false),
+    ];
+    assert_eq!(tickets, expected);
+    assert_eq!(ask(&site, "waits").await, queued(1, 3, 4));
+}
+
+pub(super) async fn what_was_asked_for_after_the_look_is_not_set_right(bed: &Bed) {
+    let site = bed.with_servers(&["a"]).await;
+    let nobody = served(&[], &[]);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(ask(&site, "1").await, Verdict::Admitted);
+    site.reconcile_tickets("a", &nobody).await.unwrap();
+    assert_eq!(site.ticket_count().await.unwrap(), 1, "whoever looked could not know of it");
+    age(&site).await;
+    site.reconcile_tickets("a", &served(&[], &[])).await.unwrap();
+    assert_eq!(site.ticket_count().await.unwrap(), 0);
+}
+
+pub(super) async fn who_was_served_without_a_ticket_counts_against_the_cap(bed: &Bed) {
+    let site = bed.with_servers(&["a"]).await;
+    let names: Vec<String> = (0..250).map(|n| n.to_string()).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    assert_eq!(site.reconcile_tickets("a", &served(&all, &[])).await.unwrap(), 250);
+    assert_eq!(site.reconcile_tickets("a", &served(&all, &[])).await.unwrap(), 0, "now they have one");
+    assert_eq!(ask(&site, "late").await, queued(1, 1, 250));
+    site.free_ticket("win11", "7").await.unwrap();
+    assert_eq!(site.ticket_count().await.unwrap(), 249, "what was asserted can be given back at once");
 }
 
 pub(super) async fn fifty_clients_at_two_servers_are_served_in_their_order(bed: &Bed) {

@@ -13,9 +13,8 @@ use multicast_core::types::ClientId;
 use multicast_core::wire::{Join, Packet, RefuseReason};
 use nix::sys::signal::Signal;
 
-use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+use support::database::Database;
 use support::point::{Point, Site, until};
-use tokio::runtime::Runtime;
 
 fn queue(point: &Point) -> Vec<String> {
     let rows = point.get("/api/v1/queue").json();
@@ -150,28 +149,6 @@ impl Crowd {
     }
 }
 
-/// A transaction that lets nobody else write into the site's database.
-struct Held {
-    runtime: Runtime,
-    connection: AnyConnection,
-}
-
-impl Held {
-    fn of(site: &Site) -> Self {
-        sqlx::any::install_default_drivers();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let url = format!("sqlite://{}", site.path("state").join("site.sqlite").display());
-        let connection = runtime.block_on(AnyConnection::connect(&url)).unwrap();
-        let mut held = Self { runtime, connection };
-        held.say("PRAGMA busy_timeout = 20000; BEGIN IMMEDIATE");
-        held
-    }
-
-    fn say(&mut self, sql: &str) {
-        self.runtime.block_on(sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection)).unwrap();
-    }
-}
-
 #[test]
 fn without_the_database_nobody_waits_for_the_questions_of_others_and_who_is_served_counts_afterwards() {
     let mut site = Site::new();
@@ -181,7 +158,9 @@ fn without_the_database_nobody_waits_for_the_questions_of_others_and_who_is_serv
     let point = site.start();
     point.image("a.img", "ready");
     point.image("b.img", "ready");
-    let mut held = Held::of(&site);
+    let mut database = Database::of(&site);
+    // Nobody else can write now.
+    database.say("BEGIN IMMEDIATE");
     let clients = (1..=60).map(|client| (client, "a.img")).chain([(61, "b.img")]);
     let mut crowd = Crowd::of(&point, clients.collect());
     let begun = Instant::now();
@@ -193,7 +172,7 @@ fn without_the_database_nobody_waits_for_the_questions_of_others_and_who_is_serv
     assert!(begun.elapsed() < Duration::from_secs(13), "{:?}", begun.elapsed());
     let late = site.client("a.img", 62);
     late.refused("full: 61 of 61");
-    held.say("COMMIT");
+    database.say("COMMIT");
     until("a place in the site's queue", || (queue(&point) == ["pc-62"]).then_some(()));
     let last = site.client("b.img", 63);
     last.refused("full: 61 of 61 clients are served; this one is number 2 of 2 that wait");

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use jiff::{ToSpan, ZonedDateTime};
+use support::database::Database;
 use support::http::Answer;
 use support::point::{OPERATOR, Point, Site, until};
 
@@ -188,4 +189,35 @@ fn under_a_total_rate_a_session_gets_by_its_priority() {
     let [second, first] = guests;
     first.check(&high);
     second.check(&low);
+}
+
+#[test]
+fn the_site_is_told_again_only_of_clients_of_whom_there_is_news() {
+    let site = Site::new();
+    let content = site.image("a.img", 1 << 20, 1);
+    let point = site.start();
+    point.image("a.img", "ready");
+    site.client("a.img", 1).check(&content);
+    let mut database = Database::of(&site);
+    let complete = "SELECT COUNT(*) FROM clients WHERE state = 'complete' AND ended_ms IS NOT NULL";
+    until("the client's end in the history", || (database.number(complete) == 1).then_some(()));
+    database.say(
+        "CREATE TABLE told (what TEXT); \
+         CREATE TRIGGER told_session AFTER UPDATE ON sessions BEGIN INSERT INTO told VALUES ('session'); END; \
+         CREATE TRIGGER told_client AFTER UPDATE ON clients BEGIN INSERT INTO told VALUES (old.client); END",
+    );
+    let of_sessions = "SELECT COUNT(*) FROM told WHERE what = 'session'";
+    until("three records of the session", || (database.number(of_sessions) >= 3).then_some(()));
+    assert_eq!(database.number("SELECT COUNT(*) FROM told WHERE what <> 'session'"), 0);
+
+    site.client("a.img", 1).check(&content);
+    let told = "SELECT COUNT(*) FROM told WHERE what <> 'session'";
+    until("the same client's second run", || (database.number(told) > 0).then_some(()));
+    let session = point.session("a.img", |_| true);
+    assert_eq!(point.command(&id_of(&session), "cancel").0, 200);
+    assert_eq!(outcome(&point, &id_of(&session)), "cancelled by ops");
+    until("the end in the history", || {
+        (database.number("SELECT COUNT(*) FROM sessions WHERE state = 'ended'") == 1).then_some(())
+    });
+    assert_eq!(database.number(complete), 1);
 }

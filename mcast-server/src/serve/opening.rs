@@ -8,12 +8,14 @@ use jiff::ZonedDateTime;
 use multicast_core::address::{GroupClass, check_group};
 use multicast_core::engine::{EngineError, Session, SessionConfig, SessionError, SessionSummary};
 use multicast_core::image::Delivery;
-use multicast_core::sender::{ClientState, EndCause, LadderConfig, SenderEvent, StartPolicy};
+use multicast_core::sender::{
+    ClientSnapshot, ClientState, EndCause, LadderConfig, SenderEvent, SessionSnapshot, StartPolicy,
+};
 use tracing::{info, warn};
 
 use super::content::{Image, Ready};
 use super::point::{News, Point, now_ms};
-use super::sessions::Running;
+use super::sessions::{ClientMark, Running};
 use super::views::{ClientView, HTTP, SessionView, client_word};
 use crate::config::MulticastUse;
 use crate::site::{ClientRow, SessionRow};
@@ -185,7 +187,9 @@ pub(crate) const SUSPENDED: &str = "suspended";
 
 /// Has the site know how a session stands; a suspended one stays, as if it ran.
 pub(crate) fn record(point: &Point, running: &Running, outcome: Option<&str>) {
-    let Some(snapshot) = running.snapshot() else { return };
+    let mut end_recorded = running.end_recorded();
+    let Some(snapshot) = running.snapshot().filter(|_| !*end_recorded) else { return };
+    *end_recorded = outcome.is_some();
     let view = SessionView::of(running, &snapshot, "");
     let outcome = outcome.filter(|outcome| *outcome != SUSPENDED);
     let ended_ms = outcome.map(|_| now_ms());
@@ -208,31 +212,61 @@ pub(crate) fn record(point: &Point, running: &Running, outcome: Option<&str>) {
         complete: view.complete,
         detail: String::new(),
     });
-    let views = ClientView::all_of(running, &snapshot).into_iter();
-    let rows = views.zip(&snapshot.clients).map(|(client, known)| {
-        let (joined_ms, ended) = running.times(known.client);
-        let by_http = running.by_http(known.client);
-        let fetched = by_http.flatten();
+    record_clients(point, running, &snapshot, outcome, ended_ms);
+}
+
+/// The same of its clients, as far as there is news of them.
+fn record_clients(
+    point: &Point,
+    running: &Running,
+    snapshot: &SessionSnapshot,
+    outcome: Option<&str>,
+    ended_ms: Option<i64>,
+) {
+    let marked = snapshot.clients.iter().map(|client| (client, mark(running, client, ended_ms)));
+    let news: Vec<_> = marked.filter(|(client, mark)| running.is_news(client.client, mark)).collect();
+    let rows = news.iter().map(|(known, mark)| {
+        let client = ClientView::of(running, snapshot, known);
+        let has_fetched = mark.by_http && mark.state == ClientState::Complete;
         ClientRow {
             client: client.client,
             host: client.host,
             address: client.address,
-            state: if fetched.is_some() {
-                client_word(ClientState::Complete).to_owned()
-            // Whoever was active when it ended went without the image.
-            } else if ended.is_none() && ended_ms.is_some() {
-                client_word(ClientState::Left).to_owned()
-            } else {
-                client.state
-            },
-            path: if by_http.is_some() { HTTP.to_owned() } else { client.path },
-            verified: if fetched.is_some() { client.blocks.into() } else { client.verified.into() },
+            state: client_word(mark.state).to_owned(),
+            path: if mark.by_http { HTTP.to_owned() } else { client.path },
+            verified: if has_fetched { client.blocks.into() } else { client.verified.into() },
             blocks: client.blocks.into(),
             loss: client.loss,
-            reason: client.reason.or_else(|| outcome.filter(|_| ended.is_none()).map(str::to_owned)),
-            joined_ms,
-            ended_ms: fetched.or(ended).or(ended_ms),
+            reason: client.reason.or_else(|| outcome.filter(|_| !mark.went_before).map(str::to_owned)),
+            joined_ms: mark.joined_ms,
+            ended_ms: mark.ended_ms,
         }
     });
-    point.recorder.clients(&running.id, rows);
+    if point.recorder.clients(&running.id, rows) {
+        running.recorded(news.iter().map(|(client, mark)| (client.client, *mark)));
+    }
+}
+
+/// What the site is to know of a client of a session, which may have ended.
+fn mark(running: &Running, client: &ClientSnapshot, session_ended_ms: Option<i64>) -> ClientMark {
+    let (joined_ms, ended) = running.times(client.client);
+    let by_http = running.by_http(client.client);
+    let fetched_ms = by_http.flatten();
+    ClientMark {
+        state: match client.state {
+            _ if fetched_ms.is_some() => ClientState::Complete,
+            // Whoever was active when it ended went without the image.
+            _ if ended.is_none() && session_ended_ms.is_some() => ClientState::Left,
+            state => state,
+        },
+        by_http: by_http.is_some(),
+        rung: client.rung,
+        address: client.address,
+        verified: client.verified,
+        loss: client.loss,
+        joined_ms,
+        ended_ms: fetched_ms.or(ended).or(session_ended_ms),
+        went_before: ended.is_some(),
+        explained: running.reason(client.client).is_some(),
+    }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use multicast_core::engine::SessionControl;
-use multicast_core::sender::{SenderEvent, SessionSnapshot};
+use multicast_core::sender::{ClientState, Rung, SenderEvent, SessionSnapshot};
 use multicast_core::types::ClientId;
 use multicast_core::wire::SessionState;
 
@@ -26,6 +26,8 @@ pub(crate) struct Running {
     hour_ms: Option<i64>,
     pub(crate) control: SessionControl,
     state: Mutex<State>,
+    /// The site was told how it ended.
+    end_recorded: Mutex<bool>,
 }
 
 struct State {
@@ -36,12 +38,34 @@ struct State {
     by_http: HashMap<ClientId, Option<i64>>,
     /// When each client joined and when it was done or went, milliseconds since 1970.
     times: HashMap<ClientId, (i64, Option<i64>)>,
+    /// What the site was told of each client last.
+    recorded: HashMap<ClientId, ClientMark>,
     /// Since when it has nobody to serve.
     resting: Option<Instant>,
     /// Since when a client waits for its start, milliseconds since 1970.
     waiting_ms: Option<i64>,
     /// What its operator wanted.
     cancelled_by: Option<String>,
+}
+
+/// By which is known whether the site has to be told of a client again: most of those that a long session ever had
+/// went long ago.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct ClientMark {
+    pub(crate) state: ClientState,
+    pub(crate) rung: Rung,
+    /// It went on by HTTP.
+    pub(crate) by_http: bool,
+    pub(crate) address: SocketAddr,
+    pub(crate) verified: u32,
+    pub(crate) loss: f64,
+    /// When it joined, and when it was done or went, milliseconds since 1970.
+    pub(crate) joined_ms: i64,
+    pub(crate) ended_ms: Option<i64>,
+    /// That was before the session ended.
+    pub(crate) went_before: bool,
+    /// It is known why it went.
+    pub(crate) explained: bool,
 }
 
 impl Running {
@@ -53,10 +77,22 @@ impl Running {
         control: SessionControl,
         started: bool,
     ) -> Self {
-        let (reasons, by_http, times) = (Reasons::default(), HashMap::new(), HashMap::new());
+        let (reasons, by_http) = (Reasons::default(), HashMap::new());
+        let (times, recorded) = (HashMap::new(), HashMap::new());
         let (resting, waiting_ms, cancelled_by) = (None, None, None);
-        let state = State { snapshot: None, started, reasons, by_http, times, resting, waiting_ms, cancelled_by };
-        Self { id, image, ready, group, opened_ms, hour_ms, control, state: Mutex::new(state) }
+        let state =
+            State { snapshot: None, started, reasons, by_http, times, recorded, resting, waiting_ms, cancelled_by };
+        Self {
+            id,
+            image,
+            ready,
+            group,
+            opened_ms,
+            hour_ms,
+            control,
+            state: Mutex::new(state),
+            end_recorded: Mutex::default(),
+        }
     }
 
     /// Notes what happened in it, at `ms` since 1970.
@@ -81,6 +117,21 @@ impl Running {
     /// When a client joined, and when it was done or went, milliseconds since 1970.
     pub(crate) fn times(&self, client: ClientId) -> (i64, Option<i64>) {
         self.with(|state| state.times.get(&client).copied().unwrap_or((self.opened_ms, None)))
+    }
+
+    /// Held while the site is told of it; true when it was told of its end, after which it is told nothing.
+    pub(crate) fn end_recorded(&self) -> MutexGuard<'_, bool> {
+        self.end_recorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the site was told something else of a client, or nothing.
+    pub(crate) fn is_news(&self, client: ClientId, mark: &ClientMark) -> bool {
+        self.with(|state| state.recorded.get(&client) != Some(mark))
+    }
+
+    /// The site is told this of clients.
+    pub(crate) fn recorded(&self, marks: impl IntoIterator<Item = (ClientId, ClientMark)>) {
+        self.with(|state| state.recorded.extend(marks));
     }
 
     /// Takes a new picture, which waits for the session's thread; false if it is over.

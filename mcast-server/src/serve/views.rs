@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use multicast_core::sender::{ClientState, Rung, SessionSnapshot};
+use multicast_core::sender::{ClientSnapshot, ClientState, Rung, SessionSnapshot};
 use multicast_core::wire::SessionState;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -275,10 +275,15 @@ fn slowest(snapshot: &SessionSnapshot, losses: &[f64]) -> Option<SlowestView> {
 }
 
 impl ClientView {
-    /// The clients of a session of this server; `reason` says why one went.
+    /// The clients of a session of this server.
     pub(crate) fn all_of(running: &Running, snapshot: &SessionSnapshot) -> Vec<Self> {
+        snapshot.clients.iter().map(|client| Self::of(running, snapshot, client)).collect()
+    }
+
+    /// One of them; `reason` says why it went.
+    pub(crate) fn of(running: &Running, snapshot: &SessionSnapshot, client: &ClientSnapshot) -> Self {
         let symbol = f64::from(running.ready.manifest.layout.geometry().symbol_size);
-        let view = |client: &multicast_core::sender::ClientSnapshot| Self {
+        Self {
             client: client.client.to_string(),
             host: client.host.clone(),
             address: client.address.to_string(),
@@ -293,8 +298,7 @@ impl ClientView {
             dropped: client.dropped,
             seconds: client.seconds,
             reason: running.reason(client.client),
-        };
-        snapshot.clients.iter().map(view).collect()
+        }
     }
 }
 

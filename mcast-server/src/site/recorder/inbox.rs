@@ -44,12 +44,13 @@ pub(super) struct Pending {
 }
 
 impl Inbox {
-    pub(super) fn add(&self, leave: impl FnOnce(&mut Pending)) {
-        self.with(|pending| {
+    pub(super) fn add<T>(&self, leave: impl FnOnce(&mut Pending) -> T) -> T {
+        let left = self.with(|pending| {
             pending.added += 1;
-            leave(pending);
+            leave(pending)
         });
         self.filled.notify_one();
+        left
     }
 
     /// Wakes the task without delay; what it must have written to have written all.
@@ -93,18 +94,21 @@ impl Pending {
         put(sessions, row.id.clone(), row, MAX_OTHERS, dropped);
     }
 
-    pub(super) fn clients(&mut self, session: &str, rows: impl IntoIterator<Item = ClientRow>) {
+    /// False if some were given up.
+    pub(super) fn clients(&mut self, session: &str, rows: impl IntoIterator<Item = ClientRow>) -> bool {
+        let dropped = self.dropped;
         for row in rows {
             if !self.clients.contains_key(session) {
                 self.clients.insert(session.to_owned(), BTreeMap::new());
             }
-            let Some(of_session) = self.clients.get_mut(session) else { return };
+            let Some(of_session) = self.clients.get_mut(session) else { return false };
             if self.client_count >= MAX_CLIENTS && !of_session.contains_key(&row.client) {
                 self.dropped += 1;
             } else if of_session.insert(row.client.clone(), row).is_none() {
                 self.client_count += 1;
             }
         }
+        self.dropped == dropped
     }
 
     pub(super) fn images(&mut self, rows: Arc<[ImageRow]>) {
@@ -201,7 +205,7 @@ mod tests {
     #[test]
     fn only_the_latest_state_of_a_client_waits() {
         let inbox = Inbox::default();
-        (0..1000).for_each(|n| inbox.add(|pending| pending.clients("s", [client("a", n), client("b", n)])));
+        assert!((0..1000).all(|n| inbox.add(|pending| pending.clients("s", [client("a", n), client("b", n)]))));
         let (mut batch, added) = inbox.take();
         assert_eq!((batch.len(), added), (2, 1000));
         let (session, rows) = batch.take_clients(10).unwrap();
@@ -228,9 +232,9 @@ mod tests {
     fn the_inbox_is_bounded_and_counts_what_it_gives_up() {
         let inbox = Inbox::default();
         let many = (0..MAX_CLIENTS + 5).map(|n| client(&n.to_string(), 0));
-        inbox.add(|pending| pending.clients("s", many));
+        assert!(!inbox.add(|pending| pending.clients("s", many)));
         assert_eq!(inbox.counts(), (MAX_CLIENTS, 5));
-        inbox.add(|pending| pending.clients("s", [client("0", 7)]));
+        assert!(inbox.add(|pending| pending.clients("s", [client("0", 7)])));
         assert_eq!(inbox.counts(), (MAX_CLIENTS, 5), "what is there is renewed");
     }
 }

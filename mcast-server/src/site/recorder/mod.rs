@@ -78,9 +78,10 @@ impl Recorder {
         self.inner.inbox.add(|pending| pending.session(row));
     }
 
-    /// The latest states of clients of a session.
-    pub(crate) fn clients(&self, session: &str, rows: impl IntoIterator<Item = ClientRow>) {
-        self.inner.inbox.add(|pending| pending.clients(session, rows));
+    /// The latest states of clients of a session: false if there was no room for all of them, and some are to be told
+    /// again.
+    pub(crate) fn clients(&self, session: &str, rows: impl IntoIterator<Item = ClientRow>) -> bool {
+        self.inner.inbox.add(|pending| pending.clients(session, rows))
     }
 
     /// This server's images.

@@ -28,8 +28,11 @@ pub(super) struct Writer {
     state: watch::Sender<RecorderState>,
     written: watch::Sender<u64>,
     registered: bool,
-    /// When to say again that the server lives.
+    /// When to say again that the server lives, and how long after the last time that is.
     beat: tokio::time::Instant,
+    beat_interval: Duration,
+    /// The database took what it was last told.
+    answers: bool,
     /// The last list of images, for a database that has forgotten it.
     images: Option<Arc<[ImageRow]>>,
 }
@@ -43,7 +46,8 @@ impl Writer {
         written: watch::Sender<u64>,
     ) -> Self {
         let beat = tokio::time::Instant::now();
-        Self { site, server, inbox, state, written, registered: false, beat, images: None }
+        let (registered, beat_interval, answers, images) = (false, BEAT, false, None);
+        Self { site, server, inbox, state, written, registered, beat, beat_interval, answers, images }
     }
 
     pub(super) async fn run(mut self) {
@@ -84,7 +88,8 @@ impl Writer {
         }
     }
 
-    /// Writes what is there and takes it out; on an error the rest is left.
+    /// Writes what is there and takes it out; on an error the rest is left. However long it takes, other servers hear
+    /// between its transactions that this one lives.
     async fn write(&mut self, batch: &mut Pending) -> Result<(), SiteError> {
         self.beat(batch).await?;
         while let Some((id, row)) = batch.sessions.pop_first() {
@@ -92,12 +97,14 @@ impl Writer {
                 batch.sessions.insert(id, row);
                 return Err(error);
             }
+            self.beat(batch).await?;
         }
         while let Some((session, rows)) = batch.take_clients(CLIENTS_AT_ONCE) {
-            if let Err(error) = self.clients(&session, &rows).await {
+            if let Err(error) = self.clients(&session, &rows, batch).await {
                 batch.clients(&session, rows);
                 return Err(error);
             }
+            self.beat(batch).await?;
         }
         if let Some(rows) = batch.images.clone() {
             let written = self.site.put_images(&self.server.id, &rows).await;
@@ -110,6 +117,7 @@ impl Writer {
                 batch.tickets.insert((image, client), when);
                 return Err(error);
             }
+            self.beat(batch).await?;
         }
         while let Some(((address, port), when)) = batch.places.pop_first() {
             let freed = self.site.free_place_after(&self.server.id, address, port, when.elapsed()).await;
@@ -117,6 +125,7 @@ impl Writer {
                 batch.places.insert((address, port), when);
                 return Err(error);
             }
+            self.beat(batch).await?;
         }
         Ok(())
     }
@@ -124,7 +133,7 @@ impl Writer {
     /// Says that the server lives, if it is time or the last try failed.
     async fn beat(&mut self, batch: &mut Pending) -> Result<(), SiteError> {
         let now = tokio::time::Instant::now();
-        if self.registered && now < self.beat && self.state.borrow().reachable {
+        if self.registered && now < self.beat && self.answers {
             return Ok(());
         }
         if !self.registered || !self.site.beat(&self.server.id).await? {
@@ -132,17 +141,18 @@ impl Writer {
             self.registered = true;
             batch.images = batch.images.take().or_else(|| self.images.clone());
         }
-        self.beat = now + BEAT;
+        (self.beat, self.answers) = (now + self.beat_interval, true);
         Ok(())
     }
 
-    async fn clients(&self, session: &str, rows: &[ClientRow]) -> Result<(), SiteError> {
+    async fn clients(&mut self, session: &str, rows: &[ClientRow], batch: &mut Pending) -> Result<(), SiteError> {
         match self.site.put_clients(session, rows).await {
             // One of them it is: the others are written without it.
             Err(error) if error.is_data() => {
                 for row in rows {
                     let written = self.site.put_clients(session, std::slice::from_ref(row)).await;
                     self.judged("client", &row.client, written)?;
+                    self.beat(batch).await?;
                 }
                 Ok(())
             }
@@ -165,7 +175,8 @@ impl Writer {
         }
     }
 
-    fn lost(&self, error: &SiteError) {
+    fn lost(&mut self, error: &SiteError) {
+        self.answers = false;
         let (pending, dropped) = self.inbox.counts();
         self.state.send_modify(|state| {
             if state.reachable {
@@ -190,5 +201,35 @@ impl Writer {
             (state.pending, state.dropped) = (pending, dropped);
             *state != before
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::Backend;
+
+    /// SQLite counts its beats.
+    const COUNT: &str = "CREATE TABLE beats (count INTEGER); INSERT INTO beats VALUES (0); \
+                         CREATE TRIGGER beat AFTER UPDATE OF beat_ms ON servers \
+                         BEGIN UPDATE beats SET count = count + 1; END";
+
+    #[tokio::test]
+    async fn a_server_is_heard_between_the_transactions_of_a_batch() {
+        let folder = tempfile::tempdir().unwrap();
+        let site = Site::open(Backend::Sqlite { file: folder.path().join("site.sqlite") }).await.unwrap();
+        sqlx::raw_sql(COUNT).execute(&site.pool).await.unwrap();
+        let [id, name, control, http, version] = ["a", "here", "", "", ""].map(str::to_owned);
+        let server = ServerRow { id, name, control, http, version };
+        let state = RecorderState { reachable: true, pending: 0, since: Instant::now(), dropped: 0 };
+        let (state, written) = (watch::Sender::new(state), watch::Sender::new(0));
+        let mut writer = Writer::new(site.clone(), server, Arc::default(), state, written);
+        // As if each transaction took that long.
+        writer.beat_interval = Duration::ZERO;
+        let mut batch = Pending::default();
+        (0..20).for_each(|n| batch.free_ticket("image", &n.to_string(), Instant::now()));
+        writer.write(&mut batch).await.unwrap();
+        let beats: (i64,) = sqlx::query_as("SELECT count FROM beats").fetch_one(&site.pool).await.unwrap();
+        assert!(beats.0 >= 20, "{beats:?}");
     }
 }

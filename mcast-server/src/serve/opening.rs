@@ -163,8 +163,10 @@ fn conclude(
     };
     match result {
         Ok(summary) => {
-            let count = |state| summary.snapshot.clients.iter().filter(|client| client.state == state).count() as u64;
-            let (complete, all) = (count(ClientState::Complete), summary.snapshot.clients.len() as u64);
+            let (clients, forgotten) = (&summary.snapshot.clients, summary.snapshot.forgotten);
+            let complete = clients.iter().filter(|client| client.state == ClientState::Complete).count() as u64;
+            let complete = complete + u64::from(forgotten.complete);
+            let all = clients.len() as u64 + u64::from(forgotten.clients());
             let counters = summary.snapshot.counters;
             point.count(|totals| {
                 totals.sessions += 1;
@@ -214,7 +216,7 @@ pub(crate) fn record(point: &Point, running: &Running, outcome: Option<&str>) {
         opened_ms: running.opened_ms,
         ended_ms,
         outcome: outcome.map(str::to_owned),
-        clients: snapshot.clients.len() as u32,
+        clients: snapshot.clients.len() as u32 + snapshot.forgotten.clients(),
         complete: view.complete,
         detail: String::new(),
     });

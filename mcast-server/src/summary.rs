@@ -19,6 +19,11 @@ use crate::text;
 pub(crate) struct Reasons(HashMap<ClientId, String>);
 
 impl Reasons {
+    /// Keeps only those of these clients.
+    pub(crate) fn retain(&mut self, keep: impl Fn(ClientId) -> bool) {
+        self.0.retain(|client, _| keep(*client));
+    }
+
     /// Keeps what `event` says of it.
     pub(crate) fn note(&mut self, event: &SenderEvent) {
         match event {
@@ -62,14 +67,14 @@ pub(crate) struct Summary {
     cancelled: bool,
     #[serde(rename = "exit_code", serialize_with = "as_code")]
     exit: Exit,
-    /// Clients ever admitted.
+    /// Clients ever admitted; one that was forgotten and came back counts again.
     clients: usize,
     clients_complete: usize,
     clients_left: usize,
     clients_given_up: usize,
     clients_removed: usize,
     clients_evicted: usize,
-    /// Those that do not have the image.
+    /// Those that do not have the image, as far as the session remembers them.
     failed: Vec<Failed>,
     image_bytes: u64,
     wire_bytes: u64,
@@ -102,6 +107,7 @@ impl Summary {
     pub(crate) fn new(session: &SessionSummary, reasons: &Reasons, cancelled: bool, keep_open: bool) -> Self {
         let snapshot = &session.snapshot;
         let in_state = |state| snapshot.clients.iter().filter(|client| client.state == state).count();
+        let forgotten = snapshot.forgotten;
         let lacking = snapshot.clients.iter().filter(|client| client.state != ClientState::Complete);
         let failed: Vec<_> = lacking
             .map(|client| Failed {
@@ -116,7 +122,7 @@ impl Summary {
         // Whoever keeps a session open ends it by a signal: no cancellation if nobody was receiving.
         let served = keep_open && !snapshot.clients.is_empty() && !snapshot.clients.iter().any(|c| c.state.is_active());
         let cancelled = cancelled && !served;
-        let complete = failed.is_empty() && !snapshot.clients.is_empty();
+        let complete = failed.is_empty() && forgotten.failed() == 0 && !snapshot.clients.is_empty();
         let exit = match (cancelled, complete) {
             (true, _) => Exit::Cancelled,
             (false, true) => Exit::Success,
@@ -131,12 +137,12 @@ impl Summary {
             complete,
             cancelled,
             exit,
-            clients: snapshot.clients.len(),
-            clients_complete: in_state(ClientState::Complete),
-            clients_left: in_state(ClientState::Left),
-            clients_given_up: in_state(ClientState::GivenUp),
+            clients: snapshot.clients.len() + forgotten.clients() as usize,
+            clients_complete: in_state(ClientState::Complete) + forgotten.complete as usize,
+            clients_left: in_state(ClientState::Left) + forgotten.left as usize,
+            clients_given_up: in_state(ClientState::GivenUp) + forgotten.given_up as usize,
             clients_removed: in_state(ClientState::Removed),
-            clients_evicted: in_state(ClientState::Evicted),
+            clients_evicted: in_state(ClientState::Evicted) + forgotten.evicted as usize,
             failed,
             image_bytes: session.image_bytes,
             wire_bytes: counters.wire_bytes,

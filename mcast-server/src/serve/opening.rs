@@ -208,7 +208,7 @@ pub(crate) fn record(point: &Point, running: &Running, outcome: Option<&str>) {
         opened_ms: running.opened_ms,
         ended_ms,
         outcome: outcome.map(str::to_owned),
-        clients: snapshot.clients.len() as u32,
+        clients: snapshot.clients.len() as u32 + snapshot.forgotten.clients(),
         complete: view.complete,
         detail: String::new(),
     });

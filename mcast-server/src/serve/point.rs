@@ -73,6 +73,8 @@ impl Totals {
         let Some(snapshot) = running.snapshot() else { return totals };
         totals.wire_bytes = snapshot.counters.wire_bytes;
         totals.feedback_bytes = snapshot.counters.feedback_bytes;
+        totals.complete = snapshot.forgotten.complete.into();
+        totals.failed = snapshot.forgotten.failed().into();
         for client in &snapshot.clients {
             match client.state {
                 ClientState::Complete => totals.complete += 1,

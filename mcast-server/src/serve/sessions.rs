@@ -1,6 +1,6 @@
 //! The sessions of this server, each from its opening to its last word.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
@@ -11,7 +11,11 @@ use multicast_core::types::ClientId;
 use multicast_core::wire::SessionState;
 
 use super::content::{Image, Ready};
+use super::point::now_ms;
 use crate::summary::Reasons;
+
+/// Who ended this long ago is in the picture, or was forgotten.
+const EVENTS_AHEAD_MS: i64 = 60_000;
 
 /// A session.
 pub(crate) struct Running {
@@ -40,6 +44,8 @@ struct State {
     times: HashMap<ClientId, (i64, Option<i64>)>,
     /// What the site was told of each client last.
     recorded: HashMap<ClientId, ClientMark>,
+    /// How many clients the session had forgotten when this was tidied up.
+    forgotten: u32,
     /// Since when it has nobody to serve.
     resting: Option<Instant>,
     /// Since when a client waits for its start, milliseconds since 1970.
@@ -78,10 +84,20 @@ impl Running {
         started: bool,
     ) -> Self {
         let (reasons, by_http) = (Reasons::default(), HashMap::new());
-        let (times, recorded) = (HashMap::new(), HashMap::new());
-        let (resting, waiting_ms, cancelled_by) = (None, None, None);
-        let state =
-            State { snapshot: None, started, reasons, by_http, times, recorded, resting, waiting_ms, cancelled_by };
+        let (times, recorded, forgotten) = (HashMap::new(), HashMap::new(), 0);
+        let (resting, waiting_ms, cancelled_by, snapshot) = (None, None, None, None);
+        let state = State {
+            snapshot,
+            started,
+            reasons,
+            by_http,
+            times,
+            recorded,
+            forgotten,
+            resting,
+            waiting_ms,
+            cancelled_by,
+        };
         Self {
             id,
             image,
@@ -144,6 +160,9 @@ impl Running {
                 state.waiting_ms = None;
             }
             state.resting = if rests { state.resting.or(Some(now)) } else { None };
+            if snapshot.forgotten.clients() > state.forgotten {
+                state.forget(&snapshot, now_ms());
+            }
             state.snapshot = Some(Arc::new(snapshot));
         });
         true
@@ -211,6 +230,21 @@ impl Running {
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    /// Forgets whom the session has forgotten.
+    fn forget(&mut self, snapshot: &SessionSnapshot, ms: i64) {
+        let here: HashSet<_> = snapshot.clients.iter().map(|client| client.client).collect();
+        // What is told of a client may be ahead of the picture.
+        let is_late = |ended: Option<i64>| ended.is_none_or(|ended| ms - ended < EVENTS_AHEAD_MS);
+        self.times.retain(|client, (_, ended)| here.contains(client) || is_late(*ended));
+        let times = &self.times;
+        self.reasons.retain(|client| times.contains_key(&client));
+        self.recorded.retain(|client, _| here.contains(client));
+        self.by_http.retain(|client, _| here.contains(client));
+        self.forgotten = snapshot.forgotten.clients();
     }
 }
 

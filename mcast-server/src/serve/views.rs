@@ -211,7 +211,8 @@ impl SessionView {
     /// How a session of this server stands.
     pub(crate) fn of(running: &Running, snapshot: &SessionSnapshot, server: &str) -> Self {
         let active = || snapshot.clients.iter().filter(|client| client.state.is_active());
-        let complete = snapshot.clients.iter().filter(|client| client.state == ClientState::Complete).count() as u32;
+        let here = snapshot.clients.iter().filter(|client| client.state == ClientState::Complete).count() as u32;
+        let complete = here + snapshot.forgotten.complete;
         let blocks = snapshot.blocks.max(1);
         let has: u64 = active().map(|client| u64::from(client.verified)).sum();
         let count = active().count() as u32;
@@ -237,7 +238,7 @@ impl SessionView {
             ended_ms: None,
             active: count,
             complete,
-            failed: snapshot.clients.len() as u32 - count - complete,
+            failed: snapshot.clients.len() as u32 - count - here + snapshot.forgotten.failed(),
             progress: if whole == 0 {
                 0.0
             } else {

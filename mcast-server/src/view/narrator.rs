@@ -8,6 +8,9 @@ use multicast_core::types::ClientId;
 
 use crate::text;
 
+/// Clients whose names are kept; then all are forgotten, and those to come are told apart.
+const NAMES: usize = 65_536;
+
 /// Tells what happens, and which client is meant where several run on one machine.
 #[derive(Debug, Default)]
 pub(crate) struct Narrator {
@@ -20,6 +23,9 @@ impl Narrator {
         use SenderEvent as E;
         Some(match event {
             E::ClientJoined { client, host, address, again } => {
+                if self.clients.len() >= NAMES {
+                    self.clients.clear();
+                }
                 self.clients.insert(*client, (host.clone(), *address));
                 format!("{host} ({address}) {}", if *again { "is back" } else { "joined" })
             }

@@ -65,8 +65,9 @@ pub(super) fn title(about: &About) -> String {
 /// How the session stands, at `rate` bits per second if that was measured.
 pub(super) fn state(snapshot: &SessionSnapshot, about: &About, rate: Option<f64>) -> String {
     let active = snapshot.clients.iter().filter(|client| client.state.is_active()).count();
-    let complete = snapshot.clients.iter().filter(|client| client.state == ClientState::Complete).count();
-    let failed = snapshot.clients.len() - active - complete;
+    let here = snapshot.clients.iter().filter(|client| client.state == ClientState::Complete).count();
+    let failed = snapshot.clients.len() - active - here + snapshot.forgotten.failed() as usize;
+    let complete = here + snapshot.forgotten.complete as usize;
     let mut parts = Vec::new();
     match snapshot.state {
         SessionState::Waiting if snapshot.awaited > 0 => {
@@ -216,7 +217,7 @@ mod tests {
     use multicast_core::layout::FileEntry;
     use multicast_core::net::BufferSize;
     use multicast_core::pace::Rate;
-    use multicast_core::sender::{Rung, SenderCounters};
+    use multicast_core::sender::{Forgotten, Rung, SenderCounters};
     use multicast_core::types::{ClientId, SessionId};
 
     use super::*;
@@ -270,6 +271,7 @@ mod tests {
             counters: SenderCounters { symbols: 512_000, ..SenderCounters::default() },
             streams: Vec::new(),
             clients,
+            forgotten: Forgotten::default(),
         }
     }
 

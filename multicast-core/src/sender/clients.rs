@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::event::{ClientState, SenderEvent};
+use super::roster::MAX_SLOTS;
 use super::{Sender, Transmit};
 use crate::types::{BlockIndex, ClientId, Instant, Slot};
 use crate::wire::{
@@ -13,8 +14,6 @@ use crate::wire::{
 /// A client that has left this many polls unanswered is shown as silent.
 const SILENT_POLLS: u32 = 20;
 const SILENT_TIME: Duration = Duration::from_secs(2);
-/// Clients that a session ever admits, those that went included.
-const MAX_SLOTS: u32 = 1 << 16;
 /// Polls that must have named a client before its silence counts: of a thousand that lose half of
 /// what they say, one goes wrong in a thousand sessions.
 const FAIR_POLLS: u32 = 20;
@@ -49,11 +48,9 @@ impl Sender {
         if !returns && self.config.max_clients.is_some_and(|max| served >= max) {
             return self.refuse_full(from, join);
         }
-        // Made-up clients must not eat the memory.
-        if known.is_none() && self.roster.slots() >= MAX_SLOTS {
+        let Some((slot, again)) = self.roster.admit(now, join.client, join.host, from) else {
             return self.refuse_full(from, join);
-        }
-        let (slot, again) = self.roster.admit(now, join.client, join.host, from);
+        };
         self.count_ready(now);
         self.events.push_back(SenderEvent::ClientJoined {
             client: join.client,
@@ -285,5 +282,128 @@ impl Sender {
                 self.depart(now, slot, ClientState::GivenUp);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::roster::Roster;
+    use super::super::{SenderConfig, StartPolicy};
+    use super::*;
+    use crate::codec::CodecId;
+    use crate::layout::{FileEntry, Geometry, Layout};
+    use crate::pace::Rate;
+    use crate::types::{Sequence, SessionId};
+    use crate::wire::Packet;
+
+    const SESSION: SessionId = SessionId(1);
+
+    /// A sender that stays open and has room for so many.
+    fn sender(room: u32) -> Sender {
+        let geometry = Geometry { symbol_size: 64, block_symbols: 8, parity_symbols: 4, codec: CodecId::ReedSolomon8 };
+        let layout = Layout::new(geometry, vec![FileEntry { name: "image".into(), size: 4096 }]).unwrap();
+        let config = SenderConfig {
+            session: SESSION,
+            image: "image".into(),
+            group: ([239, 194, 0, 1], 63_000).into(),
+            source: None,
+            source_specific: false,
+            layout,
+            manifest_root: [0; 32],
+            priority: Vec::new(),
+            start: StartPolicy::default(),
+            max_clients: None,
+            silence: Duration::from_secs(30),
+            keep_open: true,
+            rate: Rate::from_mbit(100),
+            burst: 15_000,
+            adaptive: None,
+            first_rate: None,
+            batch: 8,
+            headers: 42,
+        };
+        let mut sender = Sender::new(config, Instant::ZERO);
+        sender.roster = Roster::with_room(room);
+        sender
+    }
+
+    fn at(seconds: u64) -> Instant {
+        Instant::ZERO + Duration::from_secs(seconds)
+    }
+
+    fn address(client: u64) -> SocketAddr {
+        ([10, 0, 0, client as u8], 40_000).into()
+    }
+
+    /// What a client is answered.
+    #[derive(Debug, PartialEq)]
+    enum Told {
+        Slot(u32),
+        Refused(RefuseReason),
+        Released(ReleaseReason),
+    }
+
+    fn told(sender: &mut Sender) -> Told {
+        let Some(Transmit::Client(_, answer)) = sender.outbox.pop_front() else { panic!("no answer") };
+        match Packet::decode(&answer).unwrap() {
+            Packet::Offer(offer) => Told::Slot(offer.slot.0),
+            Packet::Refusal(refusal) => Told::Refused(refusal.reason),
+            Packet::Release(release) => Told::Released(release.reason),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn join(sender: &mut Sender, seconds: u64, client: u64) -> Told {
+        let join = Join { client: ClientId(client), image: "image", host: "pc", credential: &[] };
+        sender.handle_join(at(seconds), address(client), &join);
+        told(sender)
+    }
+
+    /// It reports that it has everything.
+    fn complete(sender: &mut Sender, seconds: u64, client: u64) -> Told {
+        let blocks = sender.config.layout.blocks();
+        let report = Report {
+            session: SESSION,
+            client: ClientId(client),
+            complete: true,
+            as_of: Sequence(0),
+            poll: 0,
+            received: 0,
+            dropped: 0,
+            verified: blocks,
+            from: BlockIndex(0),
+            to: BlockIndex(0),
+            runs: &[],
+        };
+        sender.handle_report(at(seconds), address(client), &report);
+        told(sender)
+    }
+
+    #[test]
+    fn a_session_that_everybody_left_has_room_again() {
+        let mut sender = sender(2);
+        for client in [1, 2] {
+            assert_eq!(join(&mut sender, 0, client), Told::Slot(client as u32 - 1));
+            assert_eq!(complete(&mut sender, client, client), Told::Released(ReleaseReason::Complete));
+        }
+        assert_eq!(join(&mut sender, 5, 3), Told::Refused(RefuseReason::Full), "they may still have to be answered");
+        assert_eq!(complete(&mut sender, 5, 1), Told::Released(ReleaseReason::Complete));
+        assert_eq!(join(&mut sender, 20, 3), Told::Slot(0));
+        let picture = sender.snapshot(at(20));
+        let clients: Vec<_> = picture.clients.iter().map(|client| client.client.0).collect();
+        assert_eq!((clients, picture.forgotten.complete), (vec![3, 2], 1));
+        assert_eq!((sender.roster.complete(), sender.roster.active()), (2, 1));
+    }
+
+    #[test]
+    fn who_is_complete_and_forgotten_is_told_in_the_end_that_it_is_done() {
+        let mut sender = sender(1);
+        assert_eq!(join(&mut sender, 0, 1), Told::Slot(0));
+        complete(&mut sender, 1, 1);
+        assert_eq!(join(&mut sender, 20, 2), Told::Slot(0));
+        assert_eq!(complete(&mut sender, 20, 1), Told::Refused(RefuseReason::UnknownSession), "it is to join again");
+        complete(&mut sender, 21, 2);
+        assert_eq!(join(&mut sender, 40, 1), Told::Slot(0));
+        assert_eq!(complete(&mut sender, 40, 1), Told::Released(ReleaseReason::Complete));
     }
 }

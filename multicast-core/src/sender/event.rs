@@ -280,8 +280,36 @@ pub struct SessionSnapshot {
     pub counters: SenderCounters,
     /// The streams beside the main one.
     pub streams: Vec<StreamSnapshot>,
-    /// Everyone who was ever admitted, by slot.
+    /// Everyone who was ever admitted and is not forgotten, by slot.
     pub clients: Vec<ClientSnapshot>,
+    /// Those beside them that are.
+    pub forgotten: Forgotten,
+}
+
+/// Clients that went, and whose slots others have now: a session remembers 65,536 at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Forgotten {
+    /// They had everything.
+    pub complete: u32,
+    /// They went by themselves.
+    pub left: u32,
+    /// They were silent for too long.
+    pub given_up: u32,
+    /// They kept others waiting, or did not get on.
+    pub evicted: u32,
+}
+
+impl Forgotten {
+    /// All of them. One that came back since counts again.
+    pub fn clients(&self) -> u32 {
+        self.complete + self.failed()
+    }
+
+    /// Those that went without the image.
+    pub fn failed(&self) -> u32 {
+        self.left + self.given_up + self.evicted
+    }
 }
 
 /// A stream beside the main one.

@@ -22,8 +22,8 @@ use std::time::Duration;
 
 pub use admission::StartPolicy;
 pub use event::{
-    ClientSnapshot, ClientState, Coverage, EndCause, Rung, SenderCounters, SenderEvent, SessionSnapshot, StartCause,
-    StreamSnapshot,
+    ClientSnapshot, ClientState, Coverage, EndCause, Forgotten, Rung, SenderCounters, SenderEvent, SessionSnapshot,
+    StartCause, StreamSnapshot,
 };
 pub use ladder::{Ladder, LadderConfig, StreamWish, WEAK_TIME};
 pub use need::SymbolRun;
@@ -442,6 +442,7 @@ impl Sender {
             counters: self.counters,
             streams: Vec::new(),
             clients: self.roster.iter().map(|client| client.snapshot(now)).collect(),
+            forgotten: self.roster.forgotten(),
         }
     }
 

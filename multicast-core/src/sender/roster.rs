@@ -1,10 +1,10 @@
 //! The clients of a session, by slot and by id.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::event::{ClientSnapshot, ClientState, Rung};
+use super::event::{ClientSnapshot, ClientState, Forgotten, Rung};
 use crate::bitmap::Bitmap;
 use crate::pace::Rate;
 use crate::types::{ClientId, Instant, Sequence, Slot};
@@ -136,6 +136,13 @@ impl Client {
         owed.max(told)
     }
 
+    /// It went long enough ago, and nothing hangs on who it was: not as with one that is served by another stream, or
+    /// that must not come back.
+    fn can_be_forgotten(&self, now: Instant) -> bool {
+        let kept = self.state.takes_part() || self.state == ClientState::Removed;
+        !kept && self.ended.is_some_and(|ended| now - ended >= KEPT)
+    }
+
     /// Notes how it fared with another stream.
     pub(super) fn take_outcome(&mut self, other: &Self, rung: Rung) {
         self.rung = rung;
@@ -161,19 +168,44 @@ impl Client {
     }
 }
 
-/// All clients that were ever admitted.
-#[derive(Debug, Default)]
+/// Slots of a session: made-up clients must not eat the memory.
+pub(super) const MAX_SLOTS: u32 = 1 << 16;
+/// Who went keeps its slot for so long: it may not have heard yet that it is done, and whoever looks at the session
+/// now and then is to see how it fared.
+const KEPT: Duration = Duration::from_secs(10);
+/// Between two searches for slots that can be had again.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// All clients that were ever admitted, as long as there are slots for them; then those that went first are forgotten.
+#[derive(Debug)]
 pub(super) struct Roster {
     clients: Vec<Client>,
     by_id: HashMap<ClientId, Slot>,
     active: u32,
     joined: u32,
     complete: u32,
+    room: u32,
+    forgotten: Forgotten,
+    /// Slots that could be had again at the last search, and when that was; who went first is the first.
+    vacant: VecDeque<Slot>,
+    searched: Option<Instant>,
+}
+
+impl Default for Roster {
+    fn default() -> Self {
+        Self::with_room(MAX_SLOTS)
+    }
 }
 
 impl Roster {
-    /// Admits a client, or takes one back that was here before; true for the latter.
-    pub(super) fn admit(&mut self, now: Instant, id: ClientId, host: &str, from: SocketAddr) -> (Slot, bool) {
+    /// One of so many slots.
+    pub(super) fn with_room(room: u32) -> Self {
+        let (clients, by_id, forgotten, vacant) = (Vec::new(), HashMap::new(), Forgotten::default(), VecDeque::new());
+        Self { clients, by_id, active: 0, joined: 0, complete: 0, room, forgotten, vacant, searched: None }
+    }
+
+    /// Admits a client, or takes one back that was here before; true for the latter. `None` if all slots are taken.
+    pub(super) fn admit(&mut self, now: Instant, id: ClientId, host: &str, from: SocketAddr) -> Option<(Slot, bool)> {
         let fresh = Client {
             id,
             host: host.to_owned(),
@@ -194,14 +226,58 @@ impl Roster {
         if let Some(&slot) = self.by_id.get(&id) {
             self.set_state(slot, ClientState::Joined, now);
             self.clients[slot.0 as usize] = fresh;
-            return (slot, true);
+            return Some((slot, true));
         }
-        let slot = Slot(self.clients.len() as u32);
-        self.clients.push(fresh);
+        let slot = if self.slots() < self.room {
+            self.clients.push(fresh);
+            Slot(self.clients.len() as u32 - 1)
+        } else {
+            let slot = self.vacate(now)?;
+            self.forget(slot);
+            self.clients[slot.0 as usize] = fresh;
+            slot
+        };
         self.by_id.insert(id, slot);
         self.active += 1;
         self.joined += 1;
-        (slot, false)
+        Some((slot, false))
+    }
+
+    /// The slot of the client that went first, if that is long enough ago.
+    fn vacate(&mut self, now: Instant) -> Option<Slot> {
+        loop {
+            // It may have come back since.
+            while let Some(slot) = self.vacant.pop_front() {
+                if self.get(slot).can_be_forgotten(now) {
+                    return Some(slot);
+                }
+            }
+            if self.searched.is_some_and(|searched| now - searched < SEARCH_INTERVAL) {
+                return None;
+            }
+            self.searched = Some(now);
+            let mut vacant: Vec<_> = (0..self.slots()).map(Slot).collect();
+            vacant.retain(|&slot| self.get(slot).can_be_forgotten(now));
+            vacant.sort_by_key(|&slot| self.get(slot).ended);
+            self.vacant = vacant.into();
+        }
+    }
+
+    /// Another client gets the slot: what became of this one is only counted.
+    fn forget(&mut self, slot: Slot) {
+        let client = &self.clients[slot.0 as usize];
+        self.by_id.remove(&client.id);
+        match client.state {
+            ClientState::Complete => self.forgotten.complete += 1,
+            ClientState::GivenUp => self.forgotten.given_up += 1,
+            ClientState::Evicted => self.forgotten.evicted += 1,
+            _ => self.forgotten.left += 1,
+        }
+    }
+
+    /// Those whose slots others have now.
+    pub(super) fn forgotten(&self) -> Forgotten {
+        self.forgotten
     }
 
     pub(super) fn find(&self, id: ClientId) -> Option<Slot> {
@@ -242,7 +318,7 @@ impl Roster {
         self.active - self.joined
     }
 
-    /// Clients that have everything.
+    /// Clients that have everything, also those that are forgotten.
     pub(super) fn complete(&self) -> u32 {
         self.complete
     }
@@ -259,5 +335,68 @@ impl Roster {
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
         self.clients.iter_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(seconds: u32) -> Instant {
+        Instant::ZERO + SECOND * seconds
+    }
+
+    fn from() -> SocketAddr {
+        ([10, 0, 0, 1], 40_000).into()
+    }
+
+    /// Four clients, who came and then are in these states since that second.
+    fn roster(states: [(ClientState, u32); 4]) -> Roster {
+        let mut roster = Roster::with_room(4);
+        for (id, (state, since)) in (0..).zip(states) {
+            let (slot, again) = roster.admit(at(0), ClientId(id), "pc", from()).unwrap();
+            assert_eq!((slot, again), (Slot(id as u32), false));
+            roster.set_state(slot, state, at(since));
+        }
+        roster
+    }
+
+    fn admit(roster: &mut Roster, seconds: u32, id: u64) -> Option<u32> {
+        roster.admit(at(seconds), ClientId(id), "new", from()).map(|(slot, _)| slot.0)
+    }
+
+    #[test]
+    fn when_all_slots_are_taken_who_went_first_is_forgotten_and_only_counted() {
+        use ClientState as S;
+        let mut roster = roster([(S::Left, 3), (S::Complete, 2), (S::Receiving, 0), (S::GivenUp, 4)]);
+        assert_eq!(admit(&mut roster, 20, 10), Some(1));
+        assert_eq!((roster.find(ClientId(1)), roster.find(ClientId(10))), (None, Some(Slot(1))));
+        assert_eq!(roster.complete(), 1, "the image went out no less often");
+        assert_eq!((roster.active(), roster.slots()), (2, 4));
+        assert_eq!((admit(&mut roster, 20, 11), admit(&mut roster, 20, 12)), (Some(0), Some(3)));
+        assert_eq!(admit(&mut roster, 20, 13), None, "all are served");
+        let counted = Forgotten { complete: 1, left: 1, given_up: 1, evicted: 0 };
+        assert_eq!((roster.forgotten(), counted.clients(), counted.failed()), (counted, 3, 2));
+    }
+
+    #[test]
+    fn who_went_a_moment_ago_and_who_may_not_come_back_is_remembered() {
+        use ClientState as S;
+        let mut roster = roster([(S::Removed, 0), (S::Moved, 0), (S::Complete, 15), (S::Receiving, 0)]);
+        assert_eq!(admit(&mut roster, 20, 10), None);
+        assert_eq!(admit(&mut roster, 25, 10), Some(2));
+        assert_eq!(admit(&mut roster, 3_600, 11), None);
+        assert!(roster.find(ClientId(0)).is_some() && roster.find(ClientId(1)).is_some());
+    }
+
+    #[test]
+    fn who_is_back_keeps_its_slot() {
+        use ClientState as S;
+        let mut roster = roster([(S::Left, 1), (S::Left, 2), (S::Left, 3), (S::Left, 4)]);
+        assert_eq!(admit(&mut roster, 20, 10), Some(0));
+        assert_eq!(roster.admit(at(20), ClientId(1), "pc", from()), Some((Slot(1), true)));
+        assert_eq!(admit(&mut roster, 20, 11), Some(2), "though it was to be the next");
     }
 }

@@ -161,6 +161,21 @@ fn what_cannot_be_served_is_shown_with_its_reason_and_served_once_it_can() {
 }
 
 #[test]
+fn an_image_whose_folder_is_away_when_its_hashing_ends_is_served_once_that_is_back() {
+    let site = Site::new();
+    // It takes a while to hash, and no room.
+    File::create(site.path("images/a.img")).unwrap().set_len(512 << 20).unwrap();
+    let point = site.start();
+    point.image("a.img", "hashing");
+    fs::rename(site.path("images"), site.path("away")).unwrap();
+    let broken = point.image("a.img", "broken");
+    assert!(broken["problem"].as_str().unwrap().contains("a.img\" does not exist"), "{broken}");
+    // Nothing about the file tells that it was away.
+    fs::rename(site.path("away"), site.path("images")).unwrap();
+    point.image("a.img", "ready");
+}
+
+#[test]
 fn a_file_that_may_not_be_read_is_shown_with_its_reason_and_served_once_it_may() {
     if is_root() {
         eprintln!("not tried: nothing is unreadable to root");

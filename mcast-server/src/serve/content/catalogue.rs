@@ -209,10 +209,11 @@ impl Catalogue {
         self.write(|images| images.insert(image.name.clone(), Arc::new(image)));
     }
 
-    /// Sets an image's state, if it is still there.
-    pub(super) fn set_state(&self, name: &str, state: ImageState) {
+    /// Sets an image's state, if it is still there. Not once `cancelled` is set: whoever does so before he puts another
+    /// image in its place keeps what he put.
+    pub(super) fn set_state(&self, name: &str, state: ImageState, cancelled: &AtomicBool) {
         self.write(|images| {
-            if let Some(image) = images.get_mut(name) {
+            if let Some(image) = images.get_mut(name).filter(|_| !cancelled.load(Ordering::Relaxed)) {
                 *image = Arc::new(Image { state, ..Image::clone(image) });
             }
         });

@@ -33,7 +33,7 @@ pub(super) struct Mark {
 
 impl Mark {
     /// Of the file at `path`, which may be a link to one.
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
+    fn of(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|about| Self::from(&about))
     }
 }
@@ -95,9 +95,13 @@ fn is_image(name: &str) -> bool {
 
 fn find(folder: &Path, entry: Entry) -> Found {
     let files = entry.paths(folder);
-    let mark = |path: &PathBuf| Mark::of(path).map_err(|error| unreadable(path, &error));
-    let marks = files.iter().map(mark).collect();
+    let marks = files.iter().map(|path| mark(path)).collect();
     Found { entry, files, marks }
+}
+
+/// Of the file at `path`, or in words why it has none.
+pub(super) fn mark(path: &Path) -> Result<Mark, String> {
+    Mark::of(path).map_err(|error| unreadable(path, &error))
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> String {

@@ -110,7 +110,7 @@ export class HistoryView {
       setText(cells[0], entry.host || entry.client);
       setText(cells[1], entry.address);
       setText(cells[2], entry.version ? `${entry.image}, ${entry.version}` : entry.image);
-      element.state.set(entry.state, clientState(entry.state));
+      element.state.set(entry.state, `${clientState(entry.state)}${entry.path === 'http' ? ', by HTTP' : ''}`);
       setText(cells[4], moment(entry.joined_ms));
       setText(cells[5], entry.ended_ms ? duration((entry.ended_ms - entry.joined_ms) / 1000) : NONE);
       setText(cells[6], entry.server);

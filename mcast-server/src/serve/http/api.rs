@@ -149,6 +149,8 @@ pub(crate) struct HistoryView {
     pub(crate) address: String,
     /// How it ended.
     pub(crate) state: String,
+    /// How it got the image last: `multicast`, `slower`, `unicast` or `http`.
+    pub(crate) path: String,
     /// Why.
     pub(crate) reason: Option<String>,
     /// Milliseconds since 1970.
@@ -381,6 +383,7 @@ pub(crate) async fn history(
         host: row.client.host,
         address: row.client.address,
         state: row.client.state,
+        path: row.client.path,
         reason: row.client.reason,
         joined_ms: row.client.joined_ms,
         ended_ms: row.client.ended_ms,

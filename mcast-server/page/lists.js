@@ -50,17 +50,22 @@ const IMAGE_STATES = { settling: 'being copied', hashing: 'being hashed', ready:
 /** How an image may be had. */
 const WAYS = { allowed: 'multicast and unicast', only: 'multicast only', never: 'unicast only' };
 
-function fillImage({ parts }, image, store) {
+/** What is known of an image of whatever server. */
+function fillKnown(parts, image) {
   setText(parts.name, image.name);
   setText(parts.version, image.version ? `version ${image.version}` : '');
   parts.state.set(image.state, IMAGE_STATES[image.state] ?? image.state);
+  setText(parts.size, image.bytes === null ? NONE : bytes(image.bytes));
+  setText(parts.multicast, `${WAYS[image.multicast] ?? image.multicast}${image.encrypted ? ', encrypted' : ''}`);
+}
+
+function fillImage({ parts }, image, store) {
+  fillKnown(parts, image);
   const hashing = image.state === 'hashing';
   show(parts.hashed, hashing);
   if (hashing) parts.hashed.set(image.hashed ?? 0, percent(image.hashed ?? 0));
   setText(parts.problem, image.problem ?? '');
   show(parts.problem, Boolean(image.problem));
-  setText(parts.size, image.bytes === null ? NONE : bytes(image.bytes));
-  setText(parts.multicast, `${WAYS[image.multicast] ?? image.multicast}${image.encrypted ? ', encrypted' : ''}`);
   setText(parts.start, image.multicast === 'never' ? NONE : image.start);
   setText(parts.priority, String(image.priority));
   const running = image.session && store.session(image.session);
@@ -149,12 +154,8 @@ export class SiteView {
       const element = el('tr', {}, el('th', { scope: 'row' }, name, version), server, el('td', {}, state), size, multicast, content);
       return Object.assign(element, { parts: { name, version, server, state, size, multicast, content } });
     }, ({ parts }, image) => {
-      setText(parts.name, image.name);
-      setText(parts.version, image.version ? `version ${image.version}` : '');
+      fillKnown(parts, image);
       setText(parts.server, image.server);
-      parts.state.set(image.state, IMAGE_STATES[image.state] ?? image.state);
-      setText(parts.size, image.bytes === null ? NONE : bytes(image.bytes));
-      setText(parts.multicast, WAYS[image.multicast] ?? image.multicast);
       setText(parts.content, image.root ? image.root.slice(0, CONTENT_DIGITS) : NONE);
     });
   }

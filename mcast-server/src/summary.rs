@@ -106,8 +106,7 @@ struct Failed {
 impl Summary {
     pub(crate) fn new(session: &SessionSummary, reasons: &Reasons, cancelled: bool, keep_open: bool) -> Self {
         let snapshot = &session.snapshot;
-        let in_state = |state| snapshot.clients.iter().filter(|client| client.state == state).count();
-        let forgotten = snapshot.forgotten;
+        let in_state = |state| snapshot.in_state(state) as usize;
         let lacking = snapshot.clients.iter().filter(|client| client.state != ClientState::Complete);
         let failed: Vec<_> = lacking
             .map(|client| Failed {
@@ -120,9 +119,9 @@ impl Summary {
             })
             .collect();
         // Whoever keeps a session open ends it by a signal: no cancellation if nobody was receiving.
-        let served = keep_open && !snapshot.clients.is_empty() && !snapshot.clients.iter().any(|c| c.state.is_active());
+        let served = keep_open && !snapshot.clients.is_empty() && snapshot.active() == 0;
         let cancelled = cancelled && !served;
-        let complete = failed.is_empty() && forgotten.failed() == 0 && !snapshot.clients.is_empty();
+        let complete = failed.is_empty() && snapshot.forgotten.failed() == 0 && !snapshot.clients.is_empty();
         let exit = match (cancelled, complete) {
             (true, _) => Exit::Cancelled,
             (false, true) => Exit::Success,
@@ -137,12 +136,12 @@ impl Summary {
             complete,
             cancelled,
             exit,
-            clients: snapshot.clients.len() + forgotten.clients() as usize,
-            clients_complete: in_state(ClientState::Complete) + forgotten.complete as usize,
-            clients_left: in_state(ClientState::Left) + forgotten.left as usize,
-            clients_given_up: in_state(ClientState::GivenUp) + forgotten.given_up as usize,
+            clients: snapshot.admitted() as usize,
+            clients_complete: in_state(ClientState::Complete),
+            clients_left: in_state(ClientState::Left),
+            clients_given_up: in_state(ClientState::GivenUp),
             clients_removed: in_state(ClientState::Removed),
-            clients_evicted: in_state(ClientState::Evicted) + forgotten.evicted as usize,
+            clients_evicted: in_state(ClientState::Evicted),
             failed,
             image_bytes: session.image_bytes,
             wire_bytes: counters.wire_bytes,

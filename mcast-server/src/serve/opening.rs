@@ -178,7 +178,7 @@ fn conclude(
     } else {
         info!(session = id, image, complete, lacking, seconds, wire_bytes, "{outcome}");
     }
-    point.gate.session_ended(&running.image.name);
+    point.gate.session_ended(image);
     point.tell(point.standing());
 }
 
@@ -208,7 +208,7 @@ pub(crate) fn record(point: &Point, running: &Running, outcome: Option<&str>) {
         opened_ms: running.opened_ms,
         ended_ms,
         outcome: outcome.map(str::to_owned),
-        clients: snapshot.clients.len() as u32 + snapshot.forgotten.clients(),
+        clients: snapshot.admitted(),
         complete: view.complete,
         detail: String::new(),
     });

@@ -69,21 +69,19 @@ pub(crate) struct Totals {
 impl Totals {
     /// What a session came to, by its last picture.
     fn of(running: &Running) -> Self {
-        let mut totals = Self { sessions: 1, ..Self::default() };
-        let Some(snapshot) = running.snapshot() else { return totals };
-        totals.wire_bytes = snapshot.counters.wire_bytes;
-        totals.feedback_bytes = snapshot.counters.feedback_bytes;
-        totals.complete = snapshot.forgotten.complete.into();
-        totals.failed = snapshot.forgotten.failed().into();
-        for client in &snapshot.clients {
-            match client.state {
-                ClientState::Complete => totals.complete += 1,
-                // It went on by HTTP.
-                ClientState::Left if running.by_http(client.client).is_some() => {}
-                _ => totals.failed += 1,
-            }
+        let begun = Self { sessions: 1, ..Self::default() };
+        let Some(snapshot) = running.snapshot() else { return begun };
+        let left = snapshot.clients.iter().filter(|client| client.state == ClientState::Left);
+        let by_http = left.filter(|client| running.by_http(client.client).is_some()).count() as u64;
+        let complete = u64::from(snapshot.in_state(ClientState::Complete));
+        Self {
+            wire_bytes: snapshot.counters.wire_bytes,
+            feedback_bytes: snapshot.counters.feedback_bytes,
+            complete,
+            // Whoever is active at the end went without, too.
+            failed: u64::from(snapshot.admitted()) - complete - by_http,
+            ..begun
         }
-        totals
     }
 
     fn add(&mut self, other: &Self) {

@@ -211,11 +211,9 @@ impl SessionView {
     /// How a session of this server stands.
     pub(crate) fn of(running: &Running, snapshot: &SessionSnapshot, server: &str) -> Self {
         let active = || snapshot.clients.iter().filter(|client| client.state.is_active());
-        let here = snapshot.clients.iter().filter(|client| client.state == ClientState::Complete).count() as u32;
-        let complete = here + snapshot.forgotten.complete;
+        let (count, complete) = (snapshot.active(), snapshot.in_state(ClientState::Complete));
         let blocks = snapshot.blocks.max(1);
         let has: u64 = active().map(|client| u64::from(client.verified)).sum();
-        let count = active().count() as u32;
         let whole = u64::from(count + complete) * u64::from(blocks);
         let mut losses: Vec<f64> = active().map(|client| client.loss).collect();
         losses.sort_by(f64::total_cmp);
@@ -238,7 +236,7 @@ impl SessionView {
             ended_ms: None,
             active: count,
             complete,
-            failed: snapshot.clients.len() as u32 - count - here + snapshot.forgotten.failed(),
+            failed: snapshot.failed(),
             progress: if whole == 0 {
                 0.0
             } else {

@@ -64,16 +64,14 @@ pub(super) fn title(about: &About) -> String {
 
 /// How the session stands, at `rate` bits per second if that was measured.
 pub(super) fn state(snapshot: &SessionSnapshot, about: &About, rate: Option<f64>) -> String {
-    let active = snapshot.clients.iter().filter(|client| client.state.is_active()).count();
-    let here = snapshot.clients.iter().filter(|client| client.state == ClientState::Complete).count();
-    let failed = snapshot.clients.len() - active - here + snapshot.forgotten.failed() as usize;
-    let complete = here + snapshot.forgotten.complete as usize;
+    let (active, failed) = (snapshot.active(), snapshot.failed());
+    let complete = snapshot.in_state(ClientState::Complete);
     let mut parts = Vec::new();
     match snapshot.state {
         SessionState::Waiting if snapshot.awaited > 0 => {
             return format!("waiting: {active} of {} there", text::count(snapshot.awaited as usize, "client"));
         }
-        SessionState::Waiting => return format!("waiting: {} there", text::count(active, "client")),
+        SessionState::Waiting => return format!("waiting: {} there", text::count(active as usize, "client")),
         SessionState::Running => {
             parts.push(rate.map_or("sending".to_owned(), text::rate));
             if active > 0 {

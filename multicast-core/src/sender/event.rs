@@ -286,6 +286,29 @@ pub struct SessionSnapshot {
     pub forgotten: Forgotten,
 }
 
+impl SessionSnapshot {
+    /// Clients ever admitted, those that are forgotten included.
+    pub fn admitted(&self) -> u32 {
+        self.clients.len() as u32 + self.forgotten.clients()
+    }
+
+    /// Those of them that are being served.
+    pub fn active(&self) -> u32 {
+        self.clients.iter().filter(|client| client.state.is_active()).count() as u32
+    }
+
+    /// Those of them that are in this state, or were when they were forgotten.
+    pub fn in_state(&self, state: ClientState) -> u32 {
+        let here = self.clients.iter().filter(|client| client.state == state).count() as u32;
+        here + self.forgotten.in_state(state)
+    }
+
+    /// Those of them that went without the image.
+    pub fn failed(&self) -> u32 {
+        self.admitted() - self.active() - self.in_state(ClientState::Complete)
+    }
+}
+
 /// Clients that went, and whose slots others have now: a session remembers 65,536 at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -309,6 +332,16 @@ impl Forgotten {
     /// Those that went without the image.
     pub fn failed(&self) -> u32 {
         self.left + self.given_up + self.evicted
+    }
+
+    fn in_state(&self, state: ClientState) -> u32 {
+        match state {
+            ClientState::Complete => self.complete,
+            ClientState::Left => self.left,
+            ClientState::GivenUp => self.given_up,
+            ClientState::Evicted => self.evicted,
+            _ => 0,
+        }
     }
 }
 

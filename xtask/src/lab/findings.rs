@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::scenarios::Scenario;
 
+/// Seconds by which two equal runs differ on a machine that is shared with others.
+const NOISE: f64 = 0.3;
+
 /// Collects what one scenario measures; it goes on after a failure, so that all figures are seen.
 #[derive(Default)]
 pub(super) struct Findings {
@@ -54,6 +57,14 @@ impl Findings {
             self.failures.push(format!("{} exceeds {}", figure.text(), figure.number(limit)));
         }
         self.figures.push(figure);
+    }
+
+    /// The time of a run beside that of one without what is tried: it may take `share` more.
+    ///
+    /// On top of that come the [`NOISE`] seconds by which two equal runs differ.
+    pub(super) fn slower_by(&mut self, name: impl Into<String>, seconds: f64, without: f64, share: f64) {
+        self.figure("clean run", without, "s");
+        self.at_most(name, seconds, "s", without * (1.0 + share) + NOISE);
     }
 
     /// Fails the scenario with `failure` unless `fulfilled`.

@@ -57,8 +57,7 @@ fn lose_one(lab: &Lab, findings: &mut Findings, harm: fn(&mut Room<'_>) -> Resul
     let others = |i| i != VICTIM;
     room.wait_for_clients(others)?;
     room.check_copies(others)?;
-    findings.figure("clean run", clean, "s");
-    findings.at_most("the seven", room.time_of(others)?.as_secs_f64(), "s", clean * 1.03);
+    findings.slower_by("the seven", room.time_of(others)?.as_secs_f64(), clean, 0.03);
     room.wait_for_server_to_give_up(findings)?;
     findings.figure("wire/image", room.wire_ratio()?, "");
     room.add_figures(findings)

@@ -43,7 +43,7 @@ pub(super) const SCENARIOS: [Scenario; 6] = [
     },
     Scenario {
         name: "ports-ten",
-        claim: "ten clients behind 5 to 49 of 48 Mbit/s are each done in at most 1.5 times what their ports take",
+        claim: "ten clients behind 5 to 49 of 48 Mbit/s are done in at most 1.3 times what their ports take, each in 1.75",
         needs: &SPACE,
         run: ten_ports,
     },
@@ -52,9 +52,6 @@ pub(super) const SCENARIOS: [Scenario; 6] = [
 const SPACE: [Need; 1] = [Need::Space(2 << 30)];
 const VICTIM: usize = 3;
 const OTHERS: fn(usize) -> bool = |i| i != VICTIM;
-
-/// By so many seconds two runs differ before the first symbol leaves.
-const START: f64 = 0.3;
 
 /// One client behind a port; the others' time beside the same room without that, and the moves.
 fn one_port(lab: &Lab, findings: &mut Findings, setup: &Setup, mbit: u64, most: f64) -> Result<Vec<String>> {
@@ -67,8 +64,7 @@ fn one_port(lab: &Lab, findings: &mut Findings, setup: &Setup, mbit: u64, most: 
     room.net().cap_receiver(VICTIM, &format!("{mbit}mbit"))?;
     room.start(0..setup.clients)?;
     room.finish()?;
-    findings.figure("clean run", clean_time, "s");
-    findings.at_most("the seven", room.time_of(OTHERS)?.as_secs_f64(), "s", clean_time * 1.05 + START);
+    findings.slower_by("the seven", room.time_of(OTHERS)?.as_secs_f64(), clean_time, 0.05);
     let port = setup.at(mbit).as_secs_f64();
     findings.at_most("the slow one by its port's time", room.time_of(|i| i == VICTIM)?.as_secs_f64() / port, "", most);
     findings.figure("wire/image", room.wire_ratio()?, "");
@@ -91,7 +87,7 @@ fn tenth_port(lab: &Lab, findings: &mut Findings) -> Result<()> {
 fn slow_stream(lab: &Lab, findings: &mut Findings) -> Result<()> {
     let server = &["--slow-after", "1s", "--slow-stream", "5%", "--unicast", "0"];
     let setup = Setup { bytes: 64 << 20, server, ..Setup::standard() };
-    let moves = one_port(lab, findings, &setup, 20, 1.35)?;
+    let moves = one_port(lab, findings, &setup, 20, 1.5)?;
     findings.check(moves == ["slower"], || format!("it was moved to {moves:?}, not to the slower stream"));
     Ok(())
 }
@@ -146,8 +142,9 @@ fn ten_ports(lab: &Lab, findings: &mut Findings) -> Result<()> {
         worst = worst.max(ratio);
         sum += ratio;
     }
-    findings.at_most("the worst by its port's time", worst, "", 1.5);
-    findings.figure("mean by the port's time", sum / PORTS.len() as f64, "");
+    // Who still wants a few symbols when the blocks of many are sent waits for its turn, by chance.
+    findings.at_most("the worst by its port's time", worst, "", 1.75);
+    findings.at_most("mean by the port's time", sum / PORTS.len() as f64, "", 1.3);
     findings.figure("wall", room.time_of(|_| true)?.as_secs_f64(), "s");
     findings.figure("wire/image", room.wire_ratio()?, "");
     room.add_figures(findings)

@@ -450,8 +450,7 @@ fn half_open(lab: &Lab, findings: &mut Findings) -> Result<()> {
             Ok(())
         },
     )?;
-    findings.figure("session alone", alone, "s");
-    findings.at_most("session with 10,000 of them", together, "s", alone * 1.1);
+    findings.slower_by("session with 10,000 of them", together, alone, 0.1);
     findings.at_most("the API's answer", answered, "s", 5.0);
     Ok(())
 }
@@ -477,7 +476,7 @@ fn requests(lab: &Lab, findings: &mut Findings) -> Result<()> {
     )?;
     findings.figure("requests a second", rate, "");
     findings.check(rate >= 950.0, || format!("only {rate:.0} requests a second were answered"));
-    findings.figure("session alone", alone, "s");
-    findings.at_most("change of the session's time", (together / alone - 1.0).abs(), "", 0.02);
+    findings.slower_by("session with them", together, alone, 0.02);
+    findings.figure("change of the session's time", together / alone - 1.0, "");
     Ok(())
 }

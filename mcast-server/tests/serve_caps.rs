@@ -159,6 +159,9 @@ fn without_the_database_nobody_waits_for_the_questions_of_others_and_who_is_serv
     point.image("a.img", "ready");
     point.image("b.img", "ready");
     let mut database = Database::of(&site);
+    // Who has no groups yet when its site is away can open no session.
+    let taken = "SELECT COUNT(*) FROM places";
+    until("groups for two sessions", || (database.number(taken) >= 2).then_some(()));
     // Nobody else can write now.
     database.say("BEGIN IMMEDIATE");
     let clients = (1..=60).map(|client| (client, "a.img")).chain([(61, "b.img")]);

@@ -10,6 +10,7 @@ use multicast_core::doctor::LONGEST;
 use multicast_core::pace::{Profile, Rate};
 use multicast_core::store::DEFAULT_SPOOL_BLOCKS;
 
+use crate::booted::COMMAND_LINE;
 use crate::fallback::Fallback;
 use crate::view::Sink;
 
@@ -51,6 +52,11 @@ Examples:
       Apply a pipable WIM while it arrives.
   mcast-client receive --server 10.0.0.5 --output /srv/images --json
       Take all parts of a split WIM into a folder; events as NDJSON.
+  mcast-client receive --booted --output /dev/sda --exec reboot
+      In a system that a PXE service point booted: take what this machine's
+      deployment says, from the server and by the token that the kernel's
+      command line names (mcast.server, mcast.trust, mcast.token; mcast.output
+      may name the output, too).
 
 Where multicast does not get, the image is fetched by HTTP, if the server has it
 so: when nothing of the session's group was heard for --fallback-after although
@@ -82,8 +88,13 @@ Environment of --exec:
 #[command(after_help = RECEIVE_HELP)]
 pub(crate) struct ReceiveArguments {
     /// The server's name or address, and its control port unless that is 62999
-    #[arg(long, value_name = "HOST[:PORT]")]
-    pub(crate) server: String,
+    #[arg(long, value_name = "HOST[:PORT]", required_unless_present = "booted")]
+    pub(crate) server: Option<String>,
+
+    /// Do what this machine was booted for: the kernel's command line names the server
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = COMMAND_LINE,
+          conflicts_with_all = ["server", "trust"])]
+    pub(crate) booted: Option<PathBuf>,
 
     /// Interface to receive on, by its name or by one of its addresses [default: the one towards the server]
     #[arg(long, value_name = "IF")]
@@ -94,8 +105,8 @@ pub(crate) struct ReceiveArguments {
     pub(crate) image: Option<String>,
 
     /// A file, a folder, a block device, or - for the standard output
-    #[arg(long, value_name = "PATH")]
-    pub(crate) output: PathBuf,
+    #[arg(long, value_name = "PATH", required_unless_present = "booted")]
+    pub(crate) output: Option<PathBuf>,
 
     /// Discard what an interrupted run left
     #[arg(long)]
@@ -147,7 +158,7 @@ pub(crate) struct ReceiveArguments {
 impl ReceiveArguments {
     /// Whether the image goes to the standard output.
     pub(crate) fn to_stdout(&self) -> bool {
-        self.output.as_os_str() == "-"
+        self.output.as_ref().is_some_and(|output| output.as_os_str() == "-")
     }
 
     /// Where all goes that is not the image.

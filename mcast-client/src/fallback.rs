@@ -120,28 +120,13 @@ impl Detour {
     ) -> Result<Self, Failure> {
         let address = SocketAddr::new(server.ip(), content.port);
         let told = content.tls.map(Fingerprint::from_bytes);
-        let refused = |text: String| Failure::new(Exit::Refused, text);
-        match (trust, &told) {
-            (Some(_), None) => {
-                let text = format!("the server at {address} serves without TLS, so that --trust cannot be checked");
-                return Err(refused(text).with_help(Some("without --trust its word is taken")));
-            }
-            (Some(trust), Some(told)) if !trust.matches(told) => {
-                let trusted = trust.to_short();
-                let text = format!("the server's fingerprint is {told}, not the trusted {trusted}");
-                let help = "if the site was set up anew, read its new fingerprint on the server itself; \
-                            otherwise somebody else answers in its place";
-                return Err(refused(text).with_help(Some(help)));
-            }
-            _ => {}
-        }
         Ok(Self {
             why: reason.text(),
             from: base_url(address, told.is_some()),
             fingerprint: told.map(|told| told.to_string()),
             checked: trust.is_some(),
             address,
-            trust: trust.or(told.map(Trust::from)),
+            trust: checked_trust(address, content, trust)?,
             short: reason.short(),
         })
     }
@@ -166,6 +151,31 @@ impl Detour {
             )),
             None => Some("the server serves without TLS: who it is cannot be checked".to_owned()),
         }
+    }
+}
+
+/// The key that whoever serves at `address` must hold: the trusted one, if there is one, or the one that it named
+/// itself.
+pub(crate) fn checked_trust(
+    address: SocketAddr,
+    content: &ContentLocation,
+    trust: Option<Trust>,
+) -> Result<Option<Trust>, Failure> {
+    let told = content.tls.map(Fingerprint::from_bytes);
+    let refused = |text: String| Failure::new(Exit::Refused, text);
+    match (trust, &told) {
+        (Some(_), None) => {
+            let text = format!("the server at {address} serves without TLS, so that --trust cannot be checked");
+            Err(refused(text).with_help(Some("without --trust its word is taken")))
+        }
+        (Some(trust), Some(told)) if !trust.matches(told) => {
+            let trusted = trust.to_short();
+            let text = format!("the server's fingerprint is {told}, not the trusted {trusted}");
+            let help = "if the site was set up anew, read its new fingerprint on the server itself; \
+                        otherwise somebody else answers in its place";
+            Err(refused(text).with_help(Some(help)))
+        }
+        _ => Ok(trust.or(told.map(Trust::from))),
     }
 }
 

@@ -49,20 +49,8 @@ pub(crate) struct Terms<'a> {
 
 impl HttpSource {
     pub(crate) fn new(terms: &Terms<'_>) -> Result<Self, Failure> {
-        // Without TLS, too, there must be settings for it: these trust nobody.
-        let nobody = Trust::from(Fingerprint::from_bytes([0; 32]));
-        let client = Client::builder()
-            .tls_backend_preconfigured(pinned_client_config(terms.trust.unwrap_or(nobody)))
-            .https_only(terms.trust.is_some())
-            .connect_timeout(CONNECT_LIMIT)
-            .timeout(READ_LIMIT)
-            // The server was asked where its content is: nobody else has a say in it.
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(|error| Failure::of(Exit::Error, &error).causing("cannot set up HTTP"))?;
         Ok(Self {
-            client,
+            client: client(terms.trust)?,
             url: format!("{}/content/images/{}", base_url(terms.server, terms.trust.is_some()), percent(terms.image)),
             image: terms.image.to_owned(),
             host: percent(terms.host),
@@ -135,6 +123,22 @@ impl ContentSource for HttpSource {
     }
 }
 
+/// Speaks to the server that holds the trusted key; without one it speaks no TLS.
+pub(crate) fn client(trust: Option<Trust>) -> Result<Client, Failure> {
+    // Without TLS, too, there must be settings for it: these trust nobody.
+    let nobody = Trust::from(Fingerprint::from_bytes([0; 32]));
+    Client::builder()
+        .tls_backend_preconfigured(pinned_client_config(trust.unwrap_or(nobody)))
+        .https_only(trust.is_some())
+        .connect_timeout(CONNECT_LIMIT)
+        .timeout(READ_LIMIT)
+        // The server was asked where its content is: nobody else has a say in it.
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .map_err(|error| Failure::of(Exit::Error, &error).causing("cannot set up HTTP"))
+}
+
 /// `http://10.0.0.5:8095`.
 pub(crate) fn base_url(server: SocketAddr, tls: bool) -> String {
     // A URL has no place for the interface of a link-local address.
@@ -157,7 +161,7 @@ fn retry_after(response: &Response) -> Duration {
 }
 
 /// Why nothing was answered.
-fn failed(error: &reqwest::Error) -> SourceError {
+pub(crate) fn failed(error: &reqwest::Error) -> SourceError {
     if let Some(wrong) = WrongKey::in_error(error) {
         return SourceError::Refused { text: format!("{wrong}: {}", wrong.help()) };
     }

@@ -1,5 +1,6 @@
 //! `mcast-client`: receives an image that `mcast-server` streams to many machines at once.
 
+mod booted;
 mod cli;
 mod doctor;
 mod exit;

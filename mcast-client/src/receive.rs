@@ -3,13 +3,14 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{IsTerminal, stderr, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use command_line::Interrupt;
 use crossbeam_channel::{Receiver, select, tick};
+use identity::Trust;
 use multicast_core::engine::{
     Client, ClientConfig, ClientError, ClientEvent, ClientSummary, Fetch, FetchConfig, Output,
 };
@@ -18,6 +19,7 @@ use multicast_core::receiver::ReceiverSnapshot;
 use multicast_core::store::{StoreError, TargetOptions};
 use multicast_core::types::ClientId;
 
+use crate::booted::Parameters;
 use crate::cli::ReceiveArguments;
 use crate::exit::{Exit, Failure};
 use crate::fallback::{ASK_INTERVAL, Detour, Directions, Fallback, Question, Reason};
@@ -32,24 +34,53 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Receives until the image is stored, and does what is to follow.
 pub(crate) fn run(arguments: &ReceiveArguments, interrupt: &Interrupt) -> Result<Exit, Failure> {
-    let config = config(arguments)?;
+    let order = Order::of(arguments, interrupt)?;
+    let config = config(arguments, &order)?;
     let mut view = view::choose(arguments.json, arguments.sink());
-    let mut receive = Receive { arguments, interrupt, view: view.as_mut(), keeps: false };
+    let mut receive = Receive { arguments, order: &order, interrupt, view: view.as_mut(), keeps: false };
     let received = receive.image(config);
     let keeps = receive.keeps && !arguments.to_stdout();
     view.end(received.as_ref().ok());
     let help = "what is verified stays: the same command goes on from there";
     let summary = received.map_err(|failure| failure.with_help_if(keeps, help))?;
     match &arguments.exec {
-        Some(line) => follow_up(line, &summary, arguments),
+        Some(line) => follow_up(line, &summary, &order.output, arguments),
         None => Ok(Exit::Success),
     }
 }
 
-fn config(arguments: &ReceiveArguments) -> Result<ClientConfig, Failure> {
-    let server = server::resolve(&arguments.server)?;
+/// What is wanted from whom: said by the user, or by who booted this machine.
+struct Order {
+    server: String,
+    trust: Option<Trust>,
+    /// Empty for the server's only one.
+    image: String,
+    output: PathBuf,
+}
+
+impl Order {
+    fn of(arguments: &ReceiveArguments, interrupt: &Interrupt) -> Result<Self, Failure> {
+        let booted = arguments.booted.as_deref().map(Parameters::read).transpose()?;
+        let output = booted.as_ref().and_then(|booted| booted.output.clone());
+        let output = arguments.output.clone().or(output).ok_or_else(|| {
+            let help = "name an --output, or add mcast.output= to the boot image's arguments";
+            Failure::new(Exit::Usage, "nothing says where the image is to go").with_help(Some(help))
+        })?;
+        // Before the server is asked, and hands the machine's deployment out.
+        check_output(&output).map_err(|error| Failure::of_store(&error, &output))?;
+        if let Some(booted) = booted {
+            let image = booted.image(arguments.wait, interrupt)?;
+            let image = arguments.image.clone().unwrap_or(image);
+            return Ok(Self { server: booted.server, trust: booted.trust, image, output });
+        }
+        let server = arguments.server.clone().ok_or_else(|| Failure::new(Exit::Usage, "no --server is named"))?;
+        Ok(Self { server, trust: arguments.trust, image: arguments.image.clone().unwrap_or_default(), output })
+    }
+}
+
+fn config(arguments: &ReceiveArguments, order: &Order) -> Result<ClientConfig, Failure> {
+    let server = server::resolve(&order.server)?;
     let interface = server::interface(arguments.interface.as_deref(), server)?;
-    check_output(&arguments.output).map_err(|error| Failure::of_store(&error, &arguments.output))?;
     let mut target = TargetOptions::new(ClientId(random()));
     target.journal.clone_from(&arguments.journal);
     target.spool_blocks = arguments.spool;
@@ -59,8 +90,8 @@ fn config(arguments: &ReceiveArguments) -> Result<ClientConfig, Failure> {
     Ok(ClientConfig {
         server,
         interface,
-        image: arguments.image.clone().unwrap_or_default(),
-        output: arguments.output.clone(),
+        image: order.image.clone(),
+        output: order.output.clone(),
         fresh: arguments.fresh,
         host: platform::host_name(),
         target,
@@ -94,6 +125,7 @@ fn check_output(output: &Path) -> Result<(), StoreError> {
 /// One image on its way.
 struct Receive<'a> {
     arguments: &'a ReceiveArguments,
+    order: &'a Order,
     interrupt: &'a Interrupt,
     view: &'a mut dyn View,
     /// Something is verified that the next run need not receive again.
@@ -141,7 +173,7 @@ impl Receive<'_> {
             let failure = Failure::new(Exit::Refused, "the server cannot tell which of its images is meant");
             return Err(failure.with_help(Some("name it by --image")));
         }
-        let detour = Detour::new(&reason, question.server, &directions.content, self.arguments.trust)?;
+        let detour = Detour::new(&reason, question.server, &directions.content, self.order.trust)?;
         self.view.detour(&detour);
         let fetch = self.fetch(&detour, &directions.image, &host, target, output)?;
         self.watch(&fetch, |_| {});
@@ -206,7 +238,7 @@ impl Receive<'_> {
         let source = HttpSource::new(&terms)?;
         let config = FetchConfig {
             image: image.to_owned(),
-            output: self.arguments.output.clone(),
+            output: self.order.output.clone(),
             fresh: self.arguments.fresh,
             target,
             wait_limit: self.arguments.wait,
@@ -238,11 +270,11 @@ impl Receive<'_> {
     }
 
     fn summary(&self, client: &ClientSummary, started: Instant, way: Way) -> Summary {
-        Summary::new(client, self.arguments.output.clone(), started.elapsed(), way)
+        Summary::new(client, self.order.output.clone(), started.elapsed(), way)
     }
 
     fn failure(&self, error: ClientError) -> Failure {
-        Failure::of_client(error, &self.arguments.output)
+        Failure::of_client(error, &self.order.output)
     }
 }
 
@@ -296,9 +328,9 @@ fn advice_on_drops(drops: u32, buffer: usize) -> String {
 }
 
 /// Runs what is to follow a success.
-fn follow_up(line: &str, summary: &Summary, arguments: &ReceiveArguments) -> Result<Exit, Failure> {
+fn follow_up(line: &str, summary: &Summary, output: &Path, arguments: &ReceiveArguments) -> Result<Exit, Failure> {
     let mut command = platform::shell(line);
-    command.env("MCAST_OUTPUT", &arguments.output).env("MCAST_IMAGE", summary.image());
+    command.env("MCAST_OUTPUT", output).env("MCAST_IMAGE", summary.image());
     if arguments.to_stdout() || arguments.json {
         // The standard output belongs to the image, or to our NDJSON.
         command.stdout(Stdio::from(stderr()));

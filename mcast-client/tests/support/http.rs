@@ -12,6 +12,7 @@ pub struct Request {
     pub method: String,
     pub path: String,
     pub headers: HashMap<String, String>,
+    pub body: String,
 }
 
 impl Request {
@@ -42,6 +43,8 @@ pub struct Content {
     pub name: &'static str,
     pub manifest: Vec<u8>,
     pub image: Vec<u8>,
+    /// Status and body of what a machine hears that says hello.
+    pub hello: Option<(&'static str, &'static str)>,
 }
 
 /// Runs until the test's process ends.
@@ -107,6 +110,8 @@ fn serve(stream: Box<dyn Stream>, content: &Content, log: &Mutex<Vec<Request>>, 
         } else if let Some((first, last)) = request.range().filter(|_| request.path == path) {
             let range = format!("Content-Range: bytes {first}-{last}/{}\r\nETag: \"one\"\r\n", content.image.len());
             ("206 Partial Content", range, content.image.get(first..=last)?)
+        } else if let Some((status, answer)) = content.hello.filter(|_| request.path == "/pxe/v1/hello") {
+            (status, String::new(), answer.as_bytes())
         } else {
             ("404 Not Found", String::new(), &[][..])
         };
@@ -144,5 +149,8 @@ fn read(stream: &mut impl BufRead) -> Option<Request> {
         let Some((name, value)) = line.trim_end().split_once(": ") else { break };
         headers.insert(name.to_lowercase(), value.to_owned());
     }
-    Some(Request { method, path, headers })
+    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).ok()?;
+    Some(Request { method, path, headers, body: String::from_utf8_lossy(&body).into_owned() })
 }

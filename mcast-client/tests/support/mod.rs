@@ -51,7 +51,7 @@ impl Room {
         let mut image: Vec<u8> = words.flat_map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes()).collect();
         image.truncate(bytes);
         std::fs::write(&path, &image).unwrap();
-        let content = content(Content { name: "image.bin", manifest: hashes(&path).1.encode(), image });
+        let content = content(Content { name: "image.bin", manifest: hashes(&path).1.encode(), image, hello: None });
         // Of its own, so that the rooms of tests that run at the same time stay apart.
         let seed = RandomState::new().build_hasher().finish();
         let engine = Engine::start(EngineConfig {

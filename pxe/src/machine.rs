@@ -52,6 +52,14 @@ pub struct Machine {
     pub long_mode: Option<bool>,
 }
 
+impl Machine {
+    /// One of which nothing but its card is known.
+    #[must_use]
+    pub fn new(mac: Mac) -> Self {
+        Self { mac, uuid: None, platform: None, http: false, ipxe: false, long_mode: None }
+    }
+}
+
 impl Mac {
     /// Whether it can be one card's: neither zero nor a group's.
     #[must_use]

@@ -1,7 +1,11 @@
 //! What a site wants of its machines, and what follows from it for one of them.
 
+mod plan;
+mod program;
 mod site;
 
+pub use self::plan::{Plan, Refusal, choose, plan, recognise};
+pub use self::program::{BootImage, Program};
 pub use self::site::{
     BootNote, Computer, Deployment, Directory, DirectoryError, Occasion, Policy, Site, Stage, Target,
 };

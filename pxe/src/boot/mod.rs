@@ -2,6 +2,7 @@
 
 mod plan;
 mod program;
+pub mod script;
 mod site;
 
 pub use self::plan::{Plan, Refusal, choose, plan, recognise};

@@ -1,5 +1,6 @@
 //! What a site wants of its machines, and what follows from it for one of them.
 
+pub mod password;
 mod plan;
 mod program;
 pub mod script;

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 
 use crate::machine::Mac;
@@ -87,8 +88,8 @@ pub fn hash(password: &str, salt: [u8; 16]) -> Result<String, PasswordError> {
         return Err(PasswordError::Letter(letter));
     }
     let failed = |error: argon2::password_hash::Error| PasswordError::Hash(error.to_string());
-    let salt = SaltString::encode_b64(&salt).map_err(failed)?;
-    Ok(argon2().hash_password(password.as_bytes(), &salt).map_err(failed)?.to_string())
+    let hash: PasswordHash = argon2().hash_password_with_salt(password.as_bytes(), &salt).map_err(failed)?;
+    Ok(hash.to_string())
 }
 
 /// Whether a password is the one of a hash. It takes long on purpose: not for a thread that has other work.

@@ -55,9 +55,10 @@ impl Base {
         )
     }
 
-    /// Asks for the site's password; `before` says why it is asked again.
+    /// Asks for the site's password; `before` says why it is asked again, `wanted` is the deployment that somebody
+    /// pressed a key for.
     #[must_use]
-    pub fn password(&self, before: Option<&str>) -> String {
+    pub fn password(&self, before: Option<&str>, wanted: Option<&str>) -> String {
         let mut text = "#!ipxe\n".to_owned();
         if let Some(before) = before {
             let _ = writeln!(text, "echo\necho {}\nsleep 3", plain(before));
@@ -73,10 +74,12 @@ impl Base {
              param firmware ${{platform}}\n\
              param build ${{buildarch}}\n\
              param wide ${{wide}}\n\
+             param wanted {}\n\
              param password ${{password}}\n\
              clear password\n\
              chain --replace --autofree {}/scripts/machine##params || goto disk\n\
              {}",
+            plain(wanted.unwrap_or_default()),
             self.url,
             disk(Some("No password: "))
         );
@@ -94,8 +97,11 @@ impl Base {
              echo\n\
              echo The boot image {} could not be loaded or started. The server's log may say why.\n\
              imgfree\n\
+             imgfetch --timeout 5000 {}/reports/failed?mac=${{netX/mac:hexhyp}}&image={} ||\n\
              {}",
             plain(&plan.deployment.boot_image),
+            self.url,
+            percent(&plan.deployment.boot_image),
             reading()
         );
         text
@@ -322,6 +328,7 @@ mod tests {
             echo
             echo The boot image client could not be loaded or started. The server's log may say why.
             imgfree
+            imgfetch --timeout 5000 http://10.0.0.1:62997/pxe/v1/reports/failed?mac=${netX/mac:hexhyp}&image=client ||
             prompt --timeout 20000 Press a key, or wait 20 s, to boot from the disk ||
             :disk
             echo Booting from the disk.
@@ -362,7 +369,7 @@ mod tests {
 
     #[test]
     fn the_password_goes_as_a_form_and_never_in_an_address() {
-        let script = base().password(Some("The password is wrong: 2 tries are left"));
+        let script = base().password(Some("The password is wrong: 2 tries are left"), None);
         assert!(script.contains("param password ${password}\nclear password\n"), "{script}");
         assert!(script.lines().all(|line| !line.contains("http") || !line.contains("password")), "{script}");
         assert!(script.contains("\necho The password is wrong: 2 tries are left\n"), "{script}");

@@ -2,6 +2,7 @@
 //! the other, and ends with a table, what was skipped and why, and one closing line.
 
 mod findings;
+mod firmware;
 mod leftovers;
 pub(crate) mod net;
 mod point;

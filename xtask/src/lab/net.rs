@@ -21,6 +21,8 @@ use super::tools::{self, run, tool};
 pub(crate) const SENDER: &str = "10.77.0.1";
 /// Receivers that fit below the last octet's end.
 const MOST_RECEIVERS: usize = 200;
+/// Sides of the dice that decide about a packet.
+const DICE: f64 = 100_000.0;
 /// How all our namespaces' names begin; our process id, `x` and the network's number follow.
 pub(crate) const PREFIX: &str = "mcl";
 
@@ -94,6 +96,36 @@ impl Network {
     /// A call of a program in the namespace of receiver `i`.
     pub(crate) fn in_receiver(&self, i: usize, program: &Path) -> Command {
         in_namespace(&self.receiver(i), program)
+    }
+
+    /// A call of a program in the switch's namespace, where a machine's tap is.
+    pub(crate) fn in_switch(&self, program: &Path) -> Command {
+        in_namespace(&self.switch(), program)
+    }
+
+    /// A port of the switch for a virtual machine.
+    pub(crate) fn add_tap(&self, name: &str) -> Result<()> {
+        let switch = self.switch();
+        // One of this name may be left from a machine that was switched off.
+        let _ = run("ip", ["-n", &switch, "link", "del", name]);
+        self.ip(&switch, &format!("tuntap add dev {name} mode tap"))?;
+        self.ip(&switch, &format!("link set {name} master br0 up"))
+    }
+
+    /// Gives receiver `i` a further address, with its prefix.
+    pub(crate) fn address_receiver(&self, i: usize, address: &str) -> Result<()> {
+        self.ip(&self.receiver(i), &format!("addr add {address} dev eth0 nodad"))
+    }
+
+    /// Drops `share` (0 to 1) of the datagrams and TCP segments that cross the switch, each way by its own dice.
+    pub(crate) fn lose_at_switch(&self, share: f64) -> Result<()> {
+        self.cut_super_packets()?;
+        let below = (share * DICE).round() as u32;
+        let rules = format!(
+            "add table bridge lab; add chain bridge lab crossing {{ type filter hook forward priority -300; }}; \
+             add rule bridge lab crossing ether type ip ip protocol {{ tcp, udp }} numgen random mod {DICE} < {below} counter drop\n"
+        );
+        filter(&self.switch(), &rules).with_context(|| format!("cannot lose {share} of what crosses the switch"))
     }
 
     /// Lets the sender's link carry at most `rate` (in tc's words: `200mbit`).
@@ -216,7 +248,6 @@ fn limit_rate(namespace: &str, interface: &str, rate: &str, burst: &str) -> Resu
 }
 
 fn drop_arriving(namespace: &str, share: f64) -> Result<()> {
-    const DICE: f64 = 100_000.0;
     let below = (share * DICE).round() as u32;
     // Adding before deleting makes the deletion right whether or not the table was there.
     let rules = format!(

@@ -27,7 +27,7 @@ pub(crate) const NETWORK: [Tool; 4] = [
 ];
 
 /// What single scenarios of the lab need.
-pub(super) const SCENARIOS: [Tool; 9] = [
+pub(super) const SCENARIOS: [Tool; 17] = [
     Tool { program: "mount", package: "mount", essential: true },
     Tool { program: "wimlib-imagex", package: "wimtools", essential: false },
     Tool { program: "curl", package: "curl", essential: false },
@@ -36,6 +36,14 @@ pub(super) const SCENARIOS: [Tool; 9] = [
     Tool { program: "chromium", package: "chromium", essential: false },
     Tool { program: "chromedriver", package: "chromium-driver", essential: false },
     Tool { program: "diff", package: "diffutils", essential: false },
+    Tool { program: "qemu-system-x86_64", package: "qemu-system-x86", essential: false },
+    Tool { program: "/usr/share/OVMF/OVMF_CODE_4M.fd", package: "ovmf", essential: false },
+    Tool { program: "/usr/lib/ipxe/snponly.efi", package: "ipxe", essential: false },
+    Tool { program: "/usr/lib/ipxe/qemu/pxe-virtio.rom", package: "ipxe-qemu", essential: false },
+    Tool { program: "busybox", package: "busybox-static", essential: false },
+    Tool { program: "cpio", package: "cpio", essential: false },
+    Tool { program: "depmod", package: "kmod", essential: false },
+    Tool { program: "dnsmasq", package: "dnsmasq-base", essential: false },
     crate::instructions::VALGRIND,
 ];
 

@@ -1,6 +1,7 @@
 //! What the lab shows, a file for each kind.
 
 mod bad_input;
+mod boots;
 mod clients;
 mod doctor;
 mod images;
@@ -45,7 +46,7 @@ pub(super) enum Need {
 }
 
 /// All of them, in the order in which they run.
-pub(super) const ALL: [&[Scenario]; 14] = [
+pub(super) const ALL: [&[Scenario]; 15] = [
     &rooms::SCENARIOS,
     &clients::SCENARIOS,
     &ladder::SCENARIOS,
@@ -57,6 +58,7 @@ pub(super) const ALL: [&[Scenario]; 14] = [
     &images::SCENARIOS,
     &bad_input::SCENARIOS,
     &doctor::SCENARIOS,
+    &boots::SCENARIOS,
     &suites::SCENARIOS,
     &version::SCENARIOS,
     &instructions::SCENARIOS,

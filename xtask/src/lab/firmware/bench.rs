@@ -1,0 +1,188 @@
+//! A staging bench: the network, a router, DHCP and PXE servers, and machines that are switched on.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::dnsmasq::{self, HTTP_PORT};
+use super::parts::{LOADERS, Parts};
+use super::{Firmware, MARKER, Machine, Spec};
+use crate::interrupt;
+use crate::lab::Lab;
+use crate::lab::net::{Network, SENDER};
+use crate::lab::tools;
+use crate::process::Running;
+
+/// The namespace of the other DHCP server and of the router.
+const OTHER: usize = 0;
+/// A server is ready by then.
+const SOON: Duration = Duration::from_secs(15);
+/// The slowest boot of the lab takes a fifth of this.
+pub(crate) const BOOT_LIMIT: Duration = Duration::from_secs(90);
+
+/// Who gives addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The PXE server.
+    Full,
+    /// Another DHCP server beside it.
+    Proxy,
+}
+
+/// The bench; all of it goes when it is dropped.
+pub(crate) struct Bench<'a> {
+    lab: &'a Lab,
+    folder: PathBuf,
+    pub(crate) parts: Parts,
+    // Before the network, so that what runs in it ends first.
+    servers: Vec<(String, Running)>,
+    net: Network,
+    starts: u32,
+}
+
+impl Mode {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Proxy => "proxy",
+        }
+    }
+}
+
+impl<'a> Bench<'a> {
+    /// A network with a router that advertises IPv6, and with a DHCP server if the PXE server is to be none.
+    pub(crate) fn open(lab: &'a Lab, mode: Mode) -> Result<Self> {
+        let parts = Parts::ready()?;
+        let (folder, number) = lab.new_folder()?;
+        let net = Network::new(number, 1)?;
+        net.address_receiver(OTHER, "fd77::1/64")?;
+        let mut bench = Self { lab, folder, parts, servers: Vec::new(), net, starts: 0 };
+        let dnsmasq = dnsmasq::program()?;
+        let mut command = bench.net.in_receiver(OTHER, &dnsmasq);
+        dnsmasq::router(&mut command, &bench.folder);
+        bench.start("router", &mut command)?;
+        if mode == Mode::Proxy {
+            let mut command = bench.net.in_receiver(OTHER, &dnsmasq);
+            dnsmasq::plain(&mut command, &bench.folder);
+            bench.start("dhcp", &mut command)?;
+            bench.wait_for_ports(OTHER_HOST, &[67])?;
+        }
+        Ok(bench)
+    }
+
+    pub(crate) fn net(&self) -> &Network {
+        &self.net
+    }
+
+    pub(crate) fn lab(&self) -> &'a Lab {
+        self.lab
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Has dnsmasq boot machines.
+    pub(crate) fn start_dnsmasq(&mut self, mode: Mode, firmware: Firmware) -> Result<()> {
+        let files = self.folder.join("tftp");
+        std::fs::create_dir_all(&files)?;
+        for loader in ["undionly.kpxe", "snponly.efi"] {
+            std::fs::copy(Path::new(LOADERS).join(loader), files.join(loader)).context("ipxe is not installed")?;
+        }
+        std::fs::copy(&self.parts.kernel, files.join("vmlinuz"))?;
+        std::fs::copy(&self.parts.initramfs, files.join("marker.img"))?;
+        let http = format!("http://{SENDER}:{HTTP_PORT}/");
+        std::fs::write(files.join("boot.ipxe"), dnsmasq::script(if firmware == Firmware::Http { &http } else { "" }))?;
+        if firmware == Firmware::Http {
+            let busybox = tools::find("busybox").context("busybox is not installed")?;
+            let mut command = self.net.in_sender(&busybox);
+            command.args(["httpd", "-f", "-p", &HTTP_PORT.to_string(), "-h"]).arg(&files);
+            self.start("http", &mut command)?;
+        }
+        let mut command = self.net.in_sender(&dnsmasq::program()?);
+        dnsmasq::server(&mut command, &self.folder, &files, mode);
+        self.start("server", &mut command)?;
+        let ports: &[u16] = if mode == Mode::Full { &[67, 69] } else { &[67, 69, 4011] };
+        self.wait_for_ports("server", ports)
+    }
+
+    /// Starts a server under a name by which it can be stopped.
+    pub(crate) fn start(&mut self, name: &str, command: &mut Command) -> Result<()> {
+        let label = self.label(name);
+        let server = Running::start(&label, command, &self.folder)?;
+        self.servers.push((name.to_owned(), server));
+        Ok(())
+    }
+
+    /// A server that was started.
+    pub(crate) fn server(&mut self, name: &str) -> Result<&mut Running> {
+        let found = self.servers.iter_mut().rev().find(|(known, _)| known == name);
+        found.map(|(_, server)| server).with_context(|| format!("{name} was not started"))
+    }
+
+    /// Ends a server.
+    pub(crate) fn stop(&mut self, name: &str) -> Result<()> {
+        for (_, server) in self.servers.extract_if(.., |(known, _)| known == name) {
+            let mut server = server;
+            server.kill()?;
+        }
+        Ok(())
+    }
+
+    /// Switches a machine on.
+    pub(crate) fn switch_on(&mut self, spec: &Spec) -> Result<Machine> {
+        let label = self.label(&format!("machine-{}", spec.number));
+        Machine::start(&self.net, spec, &label, &self.folder)
+    }
+
+    /// Boots a machine to the marker: seconds since it was switched on.
+    pub(crate) fn boot(&mut self, spec: &Spec, limit: Duration) -> Result<f64> {
+        let mut machine = self.switch_on(spec)?;
+        let seconds = machine.wait_for(MARKER, limit)?;
+        machine.stop()?;
+        Ok(seconds)
+    }
+
+    /// Waits until UDP ports are bound where a server runs.
+    pub(crate) fn wait_for_ports(&mut self, name: &str, ports: &[u16]) -> Result<()> {
+        let end = Instant::now() + SOON;
+        loop {
+            let text = if name == OTHER_HOST {
+                tools::finish(self.net.in_receiver(OTHER, Path::new("/bin/cat")).arg("/proc/net/udp"))?
+            } else {
+                tools::finish(self.net.in_sender(Path::new("/bin/cat")).arg("/proc/net/udp"))?
+            };
+            let bound = |port: &u16| text.contains(&format!(":{port:04X} 00000000:0000"));
+            if ports.iter().all(bound) {
+                return Ok(());
+            }
+            let server = self.server(name)?;
+            if server.poll()?.is_some() {
+                return Err(server.complaint());
+            }
+            if Instant::now() > end {
+                bail!("{name} did not bind UDP {ports:?} within {} s", SOON.as_secs());
+            }
+            interrupt::sleep(Duration::from_millis(50))?;
+        }
+    }
+
+    fn label(&mut self, role: &str) -> String {
+        self.starts += 1;
+        format!("{role}.{}", self.starts)
+    }
+}
+
+/// The other DHCP server's name.
+const OTHER_HOST: &str = "dhcp";
+
+impl Drop for Bench<'_> {
+    fn drop(&mut self) {
+        self.servers.clear();
+        if !self.lab.keep {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}

@@ -3,9 +3,12 @@
 //! - [`machine`] is who asks: addresses, SMBIOS UUID, firmware.
 //! - [`boot`] is what the site wants of its machines, and what follows from it for one of them.
 //! - [`dhcp`] tells a machine its address, and what to load first.
+//! - [`tftp`] serves files to machines whose firmware knows no better way; [`files`] keeps it in the boot folder.
 //!
 //! The crate knows no database: whoever embeds it implements [`boot::Directory`].
 
 pub mod boot;
 pub mod dhcp;
+pub mod files;
 pub mod machine;
+pub mod tftp;

@@ -134,7 +134,7 @@ impl AsyncRead for Counted {
 
 /// By TFTP: the network boot programs, and boot images' files for whoever knows their names.
 impl<D: Directory> Source for std::sync::Arc<Point<D>> {
-    fn open(&self, name: &BootName, asker: Asker) -> Result<Content, Refusal> {
+    fn open(&self, name: &BootName, _: Asker) -> Result<Content, Refusal> {
         let text = name.to_string();
         let text = text.trim_start_matches("./");
         if text.get(..LOADER.len()).is_some_and(|start| start.eq_ignore_ascii_case(LOADER)) {
@@ -143,9 +143,6 @@ impl<D: Directory> Source for std::sync::Arc<Point<D>> {
             let path = self.loaders().find(platform).ok_or_else(unknown)?;
             let (Some(folder), Some(file)) = (path.parent(), path.file_name()) else { return Err(unknown()) };
             let file = BootName::parse(file.as_encoded_bytes()).map_err(|_| unknown())?;
-            if let std::net::IpAddr::V4(client) = asker.client.ip() {
-                self.note_loading(client, text);
-            }
             return Ok(Content::File(BootFiles::new(folder).open(&file)?));
         }
         let of_image = text.get(..IMAGES.len()).is_some_and(|start| start.eq_ignore_ascii_case(IMAGES));

@@ -127,8 +127,10 @@ async fn loader<D: Directory>(
     let Some(path) = point.loaders().find(platform) else { return not_found() };
     if method == Method::GET
         && let SocketAddr::V4(from) = from
+        && let Some(machine) = point.seen_at(*from.ip())
     {
-        point.note_loading(*from.ip(), &name);
+        let (text, address) = (format!("loads {name}"), Some(*from.ip()));
+        point.note(BootNote { machine, address, stage: Stage::Loader, deployment: None, text, refused: false });
     }
     match tokio::fs::File::open(&path).await {
         Ok(file) => files::answer(file, Wanted::of(&method, &headers), None).await,

@@ -6,10 +6,11 @@
 
 mod files;
 mod http;
+mod notes;
 mod seen;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
@@ -84,7 +85,7 @@ impl<D: Directory> Point<D> {
 
     /// The machines that boot, those that did last first.
     pub fn booting(&self) -> Vec<BootingMachine> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).all()
+        self.seen().all()
     }
 
     /// Its boot images.
@@ -99,22 +100,27 @@ impl<D: Directory> Point<D> {
 
     /// Takes down what happened to a machine, and tells the site.
     pub fn note(&self, mut note: BootNote) {
-        {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            note.address = note.address.or_else(|| seen.address_of(note.machine.mac));
-            seen.take(&note, SystemTime::now());
+        let mut seen = self.seen();
+        note.address = note.address.or_else(|| seen.address_of(note.machine.mac));
+        let is_news = seen.take(&note, SystemTime::now());
+        drop(seen);
+        if is_news {
+            self.directory.tell(note);
         }
-        self.directory.tell(note);
     }
 
-    /// Takes down what a machine at `address` loads, if it is known which one that is.
-    pub fn note_loading(&self, address: Ipv4Addr, file: &str) {
-        let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).at(address);
-        if let Some(machine) = known {
-            let text = format!("loads {file} by TFTP");
-            let (address, stage) = (Some(address), Stage::Loader);
-            self.note(BootNote { machine, address, stage, deployment: None, text, refused: false });
-        }
+    /// Takes down the address of a machine that was seen.
+    pub(crate) fn note_address(&self, mac: Mac, address: Ipv4Addr) {
+        self.seen().set_address(mac, address);
+    }
+
+    /// The machine that was seen at an address.
+    pub(crate) fn seen_at(&self, address: Ipv4Addr) -> Option<Machine> {
+        self.seen().at(address)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn plan(&self, site: &Site, machine: &Machine) -> Result<Plan, Refusal> {
@@ -225,7 +231,7 @@ impl<D: Directory> Point<D> {
 
     /// A machine that was seen.
     pub(crate) fn seen_machine(&self, mac: Mac) -> Option<Machine> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).machine(mac)
+        self.seen().machine(mac)
     }
 
     /// All that was seen of a machine of which only the card is known.

@@ -12,6 +12,9 @@ const KEPT: usize = 1000;
 /// A machine of which nothing was heard for so long boots no more.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
 
+/// What a machine says again within this is no news: firmware asks up to five times.
+const AGAIN: Duration = Duration::from_secs(60);
+
 /// A machine, and how far it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Booting {
@@ -31,6 +34,8 @@ pub struct Booting {
     pub since: SystemTime,
     /// When something was heard of it.
     pub last: SystemTime,
+    /// What was told last.
+    told: (Stage, String),
 }
 
 /// A live list.
@@ -40,14 +45,15 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Takes down what happened.
-    pub fn take(&mut self, note: &BootNote, now: SystemTime) {
+    /// Takes down what happened; whether it is news, and not said again by a machine that asks again.
+    pub fn take(&mut self, note: &BootNote, now: SystemTime) -> bool {
         let mac = note.machine.mac;
         if self.machines.len() >= KEPT && !self.machines.contains_key(&mac) {
             let oldest = self.machines.values().min_by_key(|seen| seen.last).map(|seen| seen.machine.mac);
             oldest.map(|mac| self.machines.remove(&mac));
         }
         let before = self.machines.remove(&mac);
+        let before_told = before.as_ref().map(|seen| (seen.told.clone(), seen.last));
         // A machine that asks DHCP after it was further has begun anew, but for iPXE and the kernel, which ask, too.
         let anew = |seen: &Booting| note.stage == Stage::Dhcp && seen.stage > Stage::Kernel && !note.machine.ipxe;
         let before = before.filter(|seen| !anew(seen));
@@ -60,6 +66,7 @@ impl Seen {
             refused: note.refused,
             since: now,
             last: now,
+            told: (note.stage, String::new()),
         };
         if let Some(before) = before {
             seen.machine = merged(&before.machine, &note.machine);
@@ -70,7 +77,17 @@ impl Seen {
                 (seen.stage, seen.text) = (before.stage, before.text);
             }
         }
+        seen.told = (note.stage, note.text.clone());
+        let again = before_told.is_some_and(|(told, at)| told == seen.told && !is_over(at, AGAIN, now));
         self.machines.insert(mac, seen);
+        !again
+    }
+
+    /// Takes down a machine's address.
+    pub fn set_address(&mut self, mac: Mac, address: Ipv4Addr) {
+        if let Some(seen) = self.machines.get_mut(&mac) {
+            seen.address = Some(address);
+        }
     }
 
     /// All of them, the last one heard of first.
@@ -101,6 +118,10 @@ impl Seen {
     pub fn address_of(&self, mac: Mac) -> Option<Ipv4Addr> {
         self.machines.get(&mac)?.address
     }
+}
+
+fn is_over(since: SystemTime, limit: Duration, now: SystemTime) -> bool {
+    now.duration_since(since).is_ok_and(|age| age > limit)
 }
 
 /// What is known of a machine by now: a kernel that asks DHCP does not say what firmware it began with.
@@ -147,6 +168,15 @@ mod tests {
         seen.take(&note(1, Stage::Disk, "to its disk"), now - Duration::from_secs(60));
         seen.take(&note(1, Stage::Dhcp, "asks"), now);
         assert_eq!((seen.all()[0].stage, seen.all()[0].since), (Stage::Dhcp, now));
+    }
+
+    #[test]
+    fn what_is_asked_again_at_once_is_no_news() {
+        let (mut seen, now) = (Seen::default(), SystemTime::now());
+        assert!(seen.take(&note(1, Stage::Dhcp, "asks"), now));
+        assert!(!seen.take(&note(1, Stage::Dhcp, "asks"), now + Duration::from_secs(4)));
+        assert!(seen.take(&note(1, Stage::Dhcp, "is refused"), now + Duration::from_secs(5)));
+        assert!(seen.take(&note(1, Stage::Dhcp, "is refused"), now + Duration::from_secs(100)));
     }
 
     #[test]

@@ -90,7 +90,9 @@ impl Machine {
         command.arg(format!("socket,id=c,path={serial},server=on,wait=off,logfile={log_path}"));
         command.arg("-netdev").arg(format!("tap,id=n,ifname={tap},script=no,downscript=no"));
         let mac = spec.mac();
-        command.arg("-device").arg(format!("virtio-net-pci,netdev=n,mac={mac},bootindex=1"));
+        // The card's ROM would put iPXE in the place of UEFI's own PXE.
+        let rom = if spec.firmware == Firmware::Bios { "" } else { ",romfile=" };
+        command.arg("-device").arg(format!("virtio-net-pci,netdev=n,mac={mac},bootindex=1{rom}"));
         if spec.firmware != Firmware::Bios {
             let variables = folder.join(format!("{label}.vars"));
             std::fs::copy(Path::new(OVMF).join("OVMF_VARS_4M.fd"), &variables).context("ovmf is not installed")?;

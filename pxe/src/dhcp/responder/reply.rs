@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::request::{Class, Request};
 use super::{Answer, Answered, Arrival, BootAnswer, Destination, Silence};
-use crate::dhcp::wire::{Kind, MAX_FILE_LEN, Message, Options, code, pxe};
+use crate::dhcp::wire::{BROADCAST, Kind, MAX_FILE_LEN, Message, Options, code, pxe};
 use crate::dhcp::{CLIENT_PORT, Pool, SERVER_PORT, Settings};
 
 /// A decision, before it is written down.
@@ -44,6 +44,11 @@ impl Reply {
         let mut message = request.answer(self.kind, self.server);
         if let Some(terms) = &self.terms {
             terms.write(&mut message);
+        }
+        if message.yiaddr.is_unspecified() && message.ciaddr.is_unspecified() && request.relay().is_some() {
+            // The relay agent knows no address to send it to: with the flag it broadcasts it (RFC 1542 §4.1.2). For a
+            // refusal RFC 2131 §4.3.2 wants it anyway.
+            message.flags |= BROADCAST;
         }
         self.write_boot(settings, request, &mut message);
         if let Some(domain) = self.terms.as_ref().and_then(|terms| terms.pool.domain.as_ref()) {

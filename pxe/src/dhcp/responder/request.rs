@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::Silence;
 use crate::dhcp::leases::ClientId;
-use crate::dhcp::wire::{BROADCAST, Kind, Message, Op, code, pxe};
+use crate::dhcp::wire::{Kind, Message, Op, code, pxe};
 use crate::machine::{Mac, Machine, Platform};
 
 /// Bytes of an IP and a UDP header, which option 57 counts.
@@ -119,11 +119,8 @@ impl Request {
                 answer.options.push(repeated, value);
             }
         }
-        match kind {
-            Kind::Ack => answer.ciaddr = self.message.ciaddr,
-            // The relay must not send it to an address that the client must not use (RFC 2131 §4.3.2).
-            Kind::Nak if self.relay().is_some() => answer.flags |= BROADCAST,
-            _ => {}
+        if kind == Kind::Ack {
+            answer.ciaddr = self.message.ciaddr;
         }
         answer
     }

@@ -154,6 +154,7 @@ fn behind_a_relay_the_answer_goes_to_the_relay_with_its_option() {
     assert_eq!(answer.to, Destination::Relay(SocketAddrV4::new(relay, 67)));
     let offer = Message::decode(&answer.bytes).unwrap();
     assert_eq!((offer.giaddr, offer.options.get(code::RELAY)), (relay, Some(&[1, 2, 7, 7][..])));
+    assert_eq!(offer.flags, BROADCAST, "the relay has no address to send it to");
 }
 
 #[test]

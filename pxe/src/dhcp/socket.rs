@@ -29,11 +29,21 @@ impl LinkSocket {
     /// That server's unicast must not come here: of two sockets of one port the system chooses the one that is bound
     /// to the interface. So a shared socket is bound to the broadcast address, where both get a copy.
     pub(super) fn open(interface: &Interface, port: u16, share: bool) -> io::Result<Self> {
-        match Self::bind(interface, Ipv4Addr::UNSPECIFIED, port, false) {
-            Err(error) if share && error.kind() == ErrorKind::AddrInUse => {
+        let alone = Self::bind(interface, Ipv4Addr::UNSPECIFIED, port, false);
+        if !share {
+            return alone;
+        }
+        match alone {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
                 Self::bind(interface, Ipv4Addr::BROADCAST, port, true)
             }
-            other => other,
+            Ok(alone) => {
+                // Not before it was bound, or a server that was there first would not have been found out; from now
+                // on one that starts later can bind, too.
+                socket2::SockRef::from(&alone.socket).set_reuse_address(true)?;
+                Ok(alone)
+            }
+            error => error,
         }
     }
 
@@ -44,9 +54,6 @@ impl LinkSocket {
         socket.set_reuse_address(shared)?;
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         socket.bind(&SocketAddrV4::new(address, port).into())?;
-        // Only after binding: a server of this host that starts later can bind, too, while we find out whether one
-        // was there before.
-        socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         Ok(Self { socket: socket.into(), index: interface.index, shared })
     }

@@ -205,8 +205,10 @@ impl Responder {
                 reply.only_if_it_boots()
             }
             Kind::Request => match request.server {
-                Some(server) if self.is_ours(arrival, server) => self.boot_service(arrival, request),
-                Some(other) => Err(Silence::OtherServer(other)),
+                Some(other) if !self.is_ours(arrival, other) => Err(Silence::OtherServer(other)),
+                // An address is asked of the DHCP server on this host, which has the same address as we.
+                Some(_) if request.requested.is_some() => Err(Silence::NotProxys),
+                Some(_) => self.boot_service(arrival, request),
                 // A boot server is looked for by broadcast (PXE 2.1 §2.2.4).
                 None if request.item.is_some_and(is_our_item) => self.boot_service(arrival, request),
                 None => Err(Silence::NotProxys),

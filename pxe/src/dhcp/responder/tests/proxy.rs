@@ -140,9 +140,16 @@ fn the_dhcp_servers_own_business_is_left_to_it() {
 }
 
 #[test]
-fn a_proxy_never_says_no() {
-    let ours = Client::bios(1).selecting([10, 9, 9, 9].into());
-    assert_eq!(ours.answered(NOW, &mut proxy()).kind(), Some(Kind::Ack));
+fn an_address_is_asked_of_the_dhcp_server_even_if_it_stands_on_this_host() {
+    let chosen = Client::bios(1).selecting([10, 0, 0, 50].into());
+    assert_eq!(chosen.silence(NOW, &mut proxy()), Silence::NotProxys);
+}
+
+#[test]
+fn a_boot_file_may_be_asked_for_at_port_67_too() {
+    let client = Client::bios(1).at([10, 0, 0, 50].into()).kind(Kind::Request);
+    let ack = client.with(code::SERVER_ID, &SERVER.octets()).answered(NOW, &mut proxy());
+    assert_eq!((ack.kind(), &*ack.file), (Some(Kind::Ack), &b"bios/boot"[..]));
 }
 
 #[test]

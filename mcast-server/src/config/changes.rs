@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::kind::{Reload, Shown};
+use super::pxe;
 use super::schema;
 use super::settings::Settings;
 use super::show::{self, Entry};
@@ -53,7 +54,8 @@ impl fmt::Display for Change {
 }
 
 impl Settings {
-    /// What a reload from `old` to `new` changes. Images and tokens are the same if their names are.
+    /// What a reload from `old` to `new` changes. Images and tokens are the same if their names are,
+    /// networks of `[pxe]` if they are the same network.
     pub(crate) fn changes(old: &Self, new: &Self) -> Changes {
         let before = table(old);
         let after = table(new);
@@ -78,7 +80,7 @@ impl Settings {
     /// These settings with what of `new` applies without a restart.
     pub(crate) fn with_applicable(&self, new: &Self) -> Self {
         let mut settings = self.clone();
-        for key in schema::SETTINGS.iter().filter(|key| key.reload != Reload::Restart) {
+        for key in schema::settings().filter(|key| key.reload != Reload::Restart) {
             (key.copy)(&mut settings, new);
         }
         for key in schema::SCHEDULE.iter().filter(|key| key.reload != Reload::Restart) {
@@ -100,7 +102,7 @@ impl Changes {
     }
 }
 
-/// A key, and the image or token that it is of; without a name the image or token itself.
+/// A key, and the image, network or token that it is of; without a name that itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Name {
     owner: Option<String>,
@@ -141,6 +143,14 @@ fn table(settings: &Settings) -> Vec<(Name, (Option<Shown>, Reload))> {
         // Its files have just been said, its name too.
         let entries = show::image_entries(number, image).into_iter();
         let others = entries.filter(|entry| !["name", "file", "files"].contains(&entry.path.as_str()));
+        table.extend(others.map(|entry| row(Some(&owner), entry)));
+    }
+    for (number, network) in settings.pxe.networks.iter().enumerate() {
+        let owner = format!("{} {}", pxe::NETWORKS, network.network);
+        let entries = show::network_entries(number, network);
+        let pool = entries.iter().find(|entry| entry.path == "pool").and_then(|entry| entry.shown.clone());
+        table.push((Name { owner: Some(owner.clone()), name: String::new() }, (pool, Reload::Restart)));
+        let others = entries.into_iter().filter(|entry| !["network", "pool"].contains(&entry.path.as_str()));
         table.extend(others.map(|entry| row(Some(&owner), entry)));
     }
     for (number, token) in settings.tokens.iter().enumerate() {

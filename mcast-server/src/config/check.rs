@@ -7,6 +7,7 @@ use multicast_core::address;
 
 use super::error::{Origin, Problem};
 use super::fill::{Origins, label};
+use super::pxe;
 use super::settings::{AddressSource, Database, MulticastUse, Settings};
 use super::surroundings::Surroundings;
 use crate::amounts;
@@ -26,6 +27,7 @@ impl Check<'_> {
         self.http();
         self.images();
         self.tokens();
+        pxe::check(self.settings, self.origins, self.problems);
     }
 
     fn rate(&mut self) {
@@ -195,6 +197,7 @@ pub(super) fn warnings(settings: &Settings, origins: &Origins, around: &Surround
     if let (Some(address), true) = (beyond, settings.tokens.is_empty()) {
         warnings.push(format!("the API's admin side at {address} stays off until there is a [[token]]"));
     }
+    pxe::warnings(settings, origins, &mut warnings);
     for image in &settings.images {
         if image.multicast == MulticastUse::Only && !settings.multicast.enabled {
             warnings.push(format!("image {:?} is not served: it is for multicast only, which is off", image.name));

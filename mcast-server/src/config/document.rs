@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{Origin, Problem};
 use super::input::Data;
+use super::pxe;
 use super::{schema, suggest};
 
 /// A value, where it comes from, and the folder that paths in it start from.
@@ -24,7 +25,7 @@ pub(super) struct Leaf {
 /// Values by the paths of their keys.
 pub(super) type Values = BTreeMap<String, Leaf>;
 
-/// An element of `[[image]]` or `[[token]]`.
+/// An element of `[[image]]` or another list of tables.
 #[derive(Clone)]
 pub(super) struct Element {
     pub(super) origin: Origin,
@@ -37,6 +38,7 @@ pub(super) struct Document {
     pub(super) values: Values,
     pub(super) images: Vec<Element>,
     pub(super) tokens: Vec<Element>,
+    pub(super) networks: Vec<Element>,
 }
 
 impl Document {
@@ -80,7 +82,18 @@ impl Walk<'_> {
                 name => self.key(name, key.span().start, value, &known, &mut document.values),
             }
         }
+        document.networks = self.networks(table);
         document
+    }
+
+    /// The one list that stands in a section.
+    fn networks(&mut self, table: &DeTable<'_>) -> Vec<Element> {
+        let (section, name) = suggest::split(pxe::NETWORKS);
+        let Some(section) = table.get(section).and_then(|section| section.get_ref().as_table()) else {
+            return Vec::new();
+        };
+        let list = section.iter().find(|(key, _)| key.get_ref() == name);
+        list.map_or_else(Vec::new, |(key, list)| self.elements(pxe::NETWORKS, key.span().start, list))
     }
 
     fn elements(&mut self, list: &str, at: usize, value: &Spanned<DeValue<'_>>) -> Vec<Element> {
@@ -109,6 +122,9 @@ impl Walk<'_> {
 
     /// Takes the value at `path`, or the keys below it.
     fn key(&mut self, path: &str, at: usize, value: &Spanned<DeValue<'_>>, known: &Known<'_>, values: &mut Values) {
+        if known.prefix.is_empty() && path == pxe::NETWORKS {
+            return;
+        }
         let is_key = known.paths.iter().any(|key| key == path);
         let is_section = known.is_section(path);
         match value.get_ref() {
@@ -162,6 +178,8 @@ impl Known<'_> {
         let names = names.map(|name| name.split('.').next().unwrap_or(name).to_owned());
         let mut names = names.collect::<Vec<_>>();
         names.dedup();
+        let mut lists = schema::LISTS.into_iter().map(suggest::split).filter(|_| self.prefix.is_empty());
+        names.extend(lists.find(|(of, _)| !section.is_empty() && *of == section).map(|(_, list)| list.to_owned()));
         let section = format!("{}{section}", self.prefix);
         format!("[{}] has {}", section.trim_end_matches('.'), suggest::either(&names).replace(" or ", " and "))
     }

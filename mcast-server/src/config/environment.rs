@@ -90,7 +90,9 @@ pub(super) fn from_flags(arguments: &ServeArguments, around: &Surroundings, prob
 }
 
 fn unknown_flag(key: &str, origin: Origin) -> Problem {
-    match schema::LISTS.iter().find(|list| key.split(['.', '[']).next() == Some(**list)) {
+    let of_list =
+        |list: &&&str| key.strip_prefix(**list).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+    match schema::LISTS.iter().find(of_list) {
         Some(list) => Problem::new(origin, format!("{key}: [[{list}]] can only be set in the file")),
         None => Problem { origin: Some(origin), ..unknown_key(key) },
     }

@@ -8,6 +8,7 @@ use super::document::Document;
 use super::error::Problem;
 use super::fill::{Origins, label};
 use super::kind::Shown;
+use super::pxe;
 use super::secret::{self, OTHERS, Secret};
 use super::settings::Settings;
 use super::surroundings::Surroundings;
@@ -33,6 +34,11 @@ impl Files<'_> {
         self.folder("content.packages", self.settings.content.packages.clone().as_deref());
         self.pem("http.certificate", self.settings.http.certificate.clone().as_deref(), false);
         self.pem("http.key", self.settings.http.key.clone().as_deref(), true);
+        if self.settings.pxe.enabled {
+            self.folder("pxe.images", self.settings.pxe.images.clone().as_deref());
+            self.folder("pxe.loaders", self.settings.pxe.loaders.clone().as_deref());
+        }
+        pxe::interfaces(&self.settings.pxe, self.origins, self.problems);
         let folder = &self.settings.content.images;
         for image in self.settings.images.iter().filter(|_| folder.is_dir()) {
             for path in image.paths(folder).iter().filter(|path| !path.exists()) {

@@ -6,6 +6,7 @@ use super::document::{Document, Element, Leaf, Values};
 use super::error::{Origin, Problem};
 use super::input::{Data, Input};
 use super::kind::{Key, Kind, Preset};
+use super::pxe::{self, Network};
 use super::schedule::Schedule;
 use super::settings::{Image, Settings, Token};
 use super::surroundings::Surroundings;
@@ -44,11 +45,13 @@ impl Filler<'_> {
         let values = layers.iter().map(|layer| &layer.values).collect::<Vec<_>>();
         let mut settings = Settings::default();
         let top = Place { prefix: "", label: "", name: "", origin: None };
-        self.keys(schema::SETTINGS, &values, &top, &mut settings);
+        self.keys(schema::settings(), &values, &top, &mut settings);
         self.schedule(&values, &top, &mut settings.start);
         for layer in layers {
             settings.images.extend(layer.images.iter().enumerate().map(|(number, image)| self.image(number, image)));
             settings.tokens.extend(layer.tokens.iter().enumerate().map(|(number, token)| self.token(number, token)));
+            let networks = layer.networks.iter().enumerate();
+            settings.pxe.networks.extend(networks.map(|(number, network)| self.network(number, network)));
         }
         settings
     }
@@ -76,12 +79,28 @@ impl Filler<'_> {
         token
     }
 
+    fn network(&mut self, number: usize, element: &Element) -> Network {
+        let label = label(pxe::NETWORKS, number);
+        let name = format!("{}.", pxe::NETWORKS);
+        let place = Place { prefix: "", label: &label, name: &name, origin: Some(&element.origin) };
+        let mut network = Network::default();
+        self.keys(pxe::NETWORK, &[&element.values], &place, &mut network);
+        self.origins.insert(label, element.origin.clone());
+        network
+    }
+
     fn schedule(&mut self, values: &[&Values], place: &Place<'_>, schedule: &mut Schedule) {
         let prefix = format!("{}.", schema::START);
         self.keys(schema::SCHEDULE, values, &Place { prefix: &prefix, ..*place }, schedule);
     }
 
-    fn keys<S>(&mut self, keys: &[Key<S>], values: &[&Values], place: &Place<'_>, target: &mut S) {
+    fn keys<S: 'static>(
+        &mut self,
+        keys: impl IntoIterator<Item = &'static Key<S>>,
+        values: &[&Values],
+        place: &Place<'_>,
+        target: &mut S,
+    ) {
         for key in keys {
             let path = format!("{}{}", place.prefix, key.path);
             // Also where a value follows: it may be refused, and what looks at the whole wants something sound.

@@ -149,29 +149,34 @@ impl Setting for PortRange {
     }
 }
 
-/// Host and port; without one MADCAP's, as only its server is set so.
+/// Host and port; without one MADCAP's.
 impl Setting for HostPort {
     fn read(input: &Input<'_>, _: &Kind) -> Result<Self, Wrong> {
-        let text = input.text()?.trim();
-        if let Ok(address) = text.parse::<SocketAddr>() {
-            return Ok(Self { host: address.ip().to_string(), port: address.port() });
-        }
-        if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
-            return Ok(Self { host: address.to_string(), port: MADCAP_PORT });
-        }
-        let (host, port) = match text.split_once(':') {
-            None => (text, MADCAP_PORT),
-            Some((host, port)) => (host, port.parse().map_err(|_| Wrong::new(format!("{port:?} is no port")))?),
-        };
-        let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        match host.is_empty() || !host.chars().all(letter) || port == 0 {
-            true => Err(Wrong::new("it is no host and port")),
-            false => Ok(Self { host: host.to_owned(), port }),
-        }
+        host_port(input, MADCAP_PORT)
     }
 
     fn show(&self) -> Option<Shown> {
         Some(Shown::Text(self.to_string()))
+    }
+}
+
+/// A host, and a port behind a colon unless it is the usual one.
+pub(super) fn host_port(input: &Input<'_>, usual: u16) -> Result<HostPort, Wrong> {
+    let text = input.text()?.trim();
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(HostPort { host: address.ip().to_string(), port: address.port() });
+    }
+    if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+        return Ok(HostPort { host: address.to_string(), port: usual });
+    }
+    let (host, port) = match text.split_once(':') {
+        None => (text, usual),
+        Some((host, port)) => (host, port.parse().map_err(|_| Wrong::new(format!("{port:?} is no port")))?),
+    };
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    match host.is_empty() || !host.chars().all(letter) || port == 0 {
+        true => Err(Wrong::new("it is no host and port")),
+        false => Ok(HostPort { host: host.to_owned(), port }),
     }
 }
 

@@ -23,6 +23,31 @@ pub(super) struct Key<S: 'static> {
     pub(super) copy: fn(&mut S, &S),
 }
 
+/// A key whose value stands in one place.
+macro_rules! key {
+    ($path:literal, $kind:expr, $preset:expr, $reload:ident, $help:literal, |$s:ident| $place:expr) => {
+        $crate::config::kind::Key {
+            path: $path,
+            kind: $kind,
+            preset: $preset,
+            reload: $crate::config::kind::Reload::$reload,
+            help: $help,
+            read: |$s, input, kind| {
+                $place = $crate::config::input::Setting::read(input, kind)?;
+                Ok(())
+            },
+            show: |$s| $crate::config::input::Setting::show(&$place),
+            copy: |to, from| {
+                let $s = from;
+                let value = $place.clone();
+                let $s = to;
+                $place = value;
+            },
+        }
+    };
+}
+pub(super) use key;
+
 /// What a key takes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {

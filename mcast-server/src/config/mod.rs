@@ -22,6 +22,7 @@ mod fill;
 mod forms;
 mod input;
 mod kind;
+mod pxe;
 mod schedule;
 mod schema;
 mod secret;
@@ -41,6 +42,8 @@ pub(crate) use arguments::ServeArguments;
 #[cfg(test)]
 pub(crate) use changes::Changes;
 pub(crate) use error::{ConfigError, Problem};
+#[allow(unused_imports, reason = "the service point that is mounted next names them")]
+pub(crate) use pxe::{Pxe, PxeMode};
 pub(crate) use schedule::Schedule;
 pub(crate) use secret::{Secret, SecretFileError, read_file as read_secret_file};
 pub(crate) use settings::{

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::forms::{Network, Within};
 use super::input::{Setting, Wrong};
-use super::kind::{Key, Kind, Preset, Reload};
+use super::kind::{Key, Kind, Preset, Reload, key};
+use super::pxe;
 use super::schedule::Schedule;
 use super::settings::{Image, Settings, Token};
 use crate::amounts::NAME_LIMIT;
@@ -19,7 +20,7 @@ use Preset::{Host, None as Nothing, Required, State, Value};
 /// The section of the default schedule; and where an image has one of its own.
 pub(super) const START: &str = "start";
 /// The lists of tables.
-pub(super) const LISTS: [&str; 2] = ["image", "token"];
+pub(super) const LISTS: [&str; 3] = ["image", "token", pxe::NETWORKS];
 
 const ZERO: Duration = Duration::ZERO;
 const SECOND: Duration = Duration::from_secs(1);
@@ -29,31 +30,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 const MONTH: Duration = Duration::from_secs(28 * 86_400);
 
-/// A key whose value stands in one place.
-macro_rules! key {
-    ($path:literal, $kind:expr, $preset:expr, $reload:ident, $help:literal, |$s:ident| $place:expr) => {
-        Key {
-            path: $path,
-            kind: $kind,
-            preset: $preset,
-            reload: Reload::$reload,
-            help: $help,
-            read: |$s, input, kind| {
-                $place = Setting::read(input, kind)?;
-                Ok(())
-            },
-            show: |$s| $place.show(),
-            copy: |to, from| {
-                let $s = from;
-                let value = $place.clone();
-                let $s = to;
-                $place = value;
-            },
-        }
-    };
-}
-
-/// All keys but those of schedules and lists.
+/// All keys but those of schedules, `[pxe]` and lists.
 pub(super) static SETTINGS: &[Key<Settings>] = &[
     key!("site.name", Text(NAME_LIMIT), Host, Restart, "name of the site", |s| s.site.name),
     key!("site.state", Path, State, Restart, "folder for what must not be lost", |s| s.site.state),
@@ -392,10 +369,15 @@ pub(super) static TOKEN: &[Key<Token>] = &[
     key!("token_file", Path, Nothing("none"), Now, "file with the token", |s| s.token_file),
 ];
 
+/// All keys but those of schedules and lists.
+pub(super) fn settings() -> impl Iterator<Item = &'static Key<Settings>> {
+    SETTINGS.iter().chain(pxe::SETTINGS)
+}
+
 /// Paths of all keys outside of lists.
 pub(super) fn paths() -> Vec<String> {
     let start = SCHEDULE.iter().map(|key| format!("{START}.{}", key.path));
-    SETTINGS.iter().map(|key| key.path.to_owned()).chain(start).collect()
+    settings().map(|key| key.path.to_owned()).chain(start).collect()
 }
 
 /// Paths of all keys of an element of `list`.
@@ -405,6 +387,7 @@ pub(super) fn paths_of(list: &str) -> Vec<String> {
             let start = SCHEDULE.iter().map(|key| format!("{START}.{}", key.path));
             IMAGE.iter().map(|key| key.path.to_owned()).chain(start).collect()
         }
+        pxe::NETWORKS => pxe::NETWORK.iter().map(|key| key.path.to_owned()).collect(),
         _ => TOKEN.iter().map(|key| key.path.to_owned()).collect(),
     }
 }
@@ -412,13 +395,13 @@ pub(super) fn paths_of(list: &str) -> Vec<String> {
 /// Whether the value of the key at `path` is not to be shown.
 pub(super) fn is_secret(path: &str) -> bool {
     let secret = |kind: &Kind| matches!(kind, Secret);
-    SETTINGS.iter().any(|key| key.path == path && secret(&key.kind))
+    settings().any(|key| key.path == path && secret(&key.kind))
         || path.strip_prefix("token.").is_some_and(|name| TOKEN.iter().any(|key| key.path == name && secret(&key.kind)))
 }
 
 /// What a key is for.
 pub(super) fn help(path: &str) -> Option<&'static str> {
-    let found = SETTINGS.iter().find(|key| key.path == path).map(|key| key.help);
+    let found = settings().find(|key| key.path == path).map(|key| key.help);
     found.or_else(|| {
         let name = path.strip_prefix(START)?.strip_prefix('.')?;
         SCHEDULE.iter().find(|key| key.path == name).map(|key| key.help)

@@ -15,6 +15,7 @@ use multicast_core::sender::LadderConfig;
 use reqwest::Url;
 use tracing_subscriber::filter::Targets;
 
+use super::pxe::Pxe;
 use super::schedule::Schedule;
 use super::secret::Secret;
 use crate::cli::Switch;
@@ -35,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) http: Http,
     pub(crate) tokens: Vec<Token>,
     pub(crate) log: Log,
+    pub(crate) pxe: Pxe,
 }
 
 impl Settings {

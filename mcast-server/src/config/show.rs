@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::fill::{Origins, label};
 use super::kind::{Key, Preset, Reload, Shown};
+use super::pxe::{self, Network};
 use super::schedule::Schedule;
 use super::schema;
 use super::settings::{Image, Settings, Token};
@@ -21,7 +22,7 @@ pub(super) struct Entry {
 
 /// All keys outside of lists, in the schema's order.
 pub(super) fn entries(settings: &Settings) -> Vec<Entry> {
-    let mut entries = of(schema::SETTINGS, settings, "", "");
+    let mut entries = of(schema::settings(), settings, "", "");
     entries.extend(of_schedule(&settings.start, ""));
     entries
 }
@@ -45,7 +46,17 @@ fn of_schedule(schedule: &Schedule, label: &str) -> Vec<Entry> {
     of(schema::SCHEDULE, schedule, label, &format!("{}.", schema::START))
 }
 
-fn of<S>(keys: &[Key<S>], source: &S, label: &str, prefix: &str) -> Vec<Entry> {
+/// Those of the network of this number.
+pub(super) fn network_entries(number: usize, network: &Network) -> Vec<Entry> {
+    of(pxe::NETWORK, network, &label(pxe::NETWORKS, number), "")
+}
+
+fn of<S: 'static>(
+    keys: impl IntoIterator<Item = &'static Key<S>>,
+    source: &S,
+    label: &str,
+    prefix: &str,
+) -> Vec<Entry> {
     let entry = |key: &Key<S>| Entry {
         label: label.to_owned(),
         path: format!("{prefix}{}", key.path),
@@ -53,7 +64,7 @@ fn of<S>(keys: &[Key<S>], source: &S, label: &str, prefix: &str) -> Vec<Entry> {
         unset: if let Preset::None(meaning) = key.preset { meaning } else { "" },
         reload: key.reload,
     };
-    keys.iter().map(entry).collect()
+    keys.into_iter().map(entry).collect()
 }
 
 /// All settings as a file that could be read again, but for secrets, and behind each where it comes from.
@@ -70,6 +81,13 @@ pub(super) fn describe(settings: &Settings, origins: &Origins) -> String {
         // A password that came out of a file is not in the settings.
         let from_file = entry.path == "site.account.password" && settings.site.account.password_file.is_some();
         line(&mut text, name, &entry, origins, !from_file);
+    }
+    for (number, network) in settings.pxe.networks.iter().enumerate() {
+        // Writing to a text does not fail.
+        let _ = writeln!(text, "\n[[{}]]", pxe::NETWORKS);
+        for entry in network_entries(number, network) {
+            line(&mut text, &entry.path, &entry, origins, entry.shown.is_some());
+        }
     }
     for (number, image) in settings.images.iter().enumerate() {
         text.push_str("\n[[image]]\n");
@@ -88,7 +106,7 @@ pub(super) fn describe(settings: &Settings, origins: &Origins) -> String {
 }
 
 impl Settings {
-    /// All settings with their values, as the file would have them; secrets hidden, images and tokens left out.
+    /// All settings with their values, as the file would have them; secrets hidden, lists of tables left out.
     pub(crate) fn pairs(&self) -> Vec<(String, String)> {
         let value = |entry: &Entry| entry.shown.as_ref().map_or_else(|| entry.unset.to_owned(), ToString::to_string);
         entries(self).into_iter().map(|entry| (entry.path.clone(), value(&entry))).collect()

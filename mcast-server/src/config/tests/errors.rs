@@ -24,10 +24,10 @@ fn keys_that_nobody_knows() {
             did you mean [clients]?
         [weather] ⏎ wind = 1
           server.toml:1:2: unknown section weather
-            there are [site], [server], [multicast], [rate], [clients], [session], [content], [http], [log], [start], [[image]] and [[token]]
+            there are [site], [server], [multicast], [rate], [clients], [session], [content], [http], [log], [pxe], [start], [[image]], [[token]] and [[pxe.network]]
         weather = 1
           server.toml:1:1: unknown key weather
-            there are [site], [server], [multicast], [rate], [clients], [session], [content], [http], [log], [start], [[image]] and [[token]]
+            there are [site], [server], [multicast], [rate], [clients], [session], [content], [http], [log], [pxe], [start], [[image]], [[token]] and [[pxe.network]]
         rate = "1gbit"
           server.toml:1:1: rate is a section, not a value
             [rate] has network, custom, adaptive and total

@@ -42,7 +42,12 @@ fn the_example_has_every_key_with_its_default() {
     assert_eq!(whole.values.keys().cloned().collect::<BTreeSet<_>>(), BTreeSet::from_iter(schema::paths()));
     assert_eq!(whole.images.iter().map(paths).collect::<Vec<_>>(), [BTreeSet::from_iter(schema::paths_of("image"))]);
     assert_eq!(whole.tokens.iter().map(paths).collect::<Vec<_>>(), [BTreeSet::from_iter(schema::paths_of("token"))]);
-    compare(schema::SETTINGS, "", &whole.values);
+    assert_eq!(
+        whole.networks.iter().map(paths).collect::<Vec<_>>(),
+        [BTreeSet::from_iter(schema::paths_of("pxe.network"))]
+    );
+    compare(schema::settings(), "", &whole.values);
+    compare(pxe::NETWORK, "", &whole.networks[0].values);
     compare(schema::SCHEDULE, "start.", &whole.values);
     compare(schema::IMAGE, "", &whole.images[0].values);
     compare(schema::SCHEDULE, "start.", &whole.images[0].values);
@@ -50,7 +55,11 @@ fn the_example_has_every_key_with_its_default() {
 }
 
 /// Every value can be read, and is the default where there is a fixed one.
-fn compare<S: Default>(keys: &[Key<S>], prefix: &str, values: &document::Values) {
+fn compare<S: Default + 'static>(
+    keys: impl IntoIterator<Item = &'static Key<S>>,
+    prefix: &str,
+    values: &document::Values,
+) {
     for key in keys {
         let path = format!("{prefix}{}", key.path);
         let leaf = &values[&path];
@@ -80,7 +89,7 @@ fn every_value_is_copied_by_its_key() {
     };
     assert_eq!(problems, []);
     let mut copy = old.clone();
-    for key in schema::SETTINGS {
+    for key in schema::settings() {
         (key.copy)(&mut copy, &whole);
         assert_eq!((key.show)(&copy), (key.show)(&whole), "{}", key.path);
     }

@@ -1,5 +1,6 @@
 //! Whole settings: from a file, the environment and flags to what is used and what is said.
 
+mod booting;
 mod errors;
 mod example;
 mod files;

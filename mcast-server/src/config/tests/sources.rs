@@ -282,6 +282,37 @@ fn effective_settings_are_shown_with_their_origin_and_without_secrets() {
         format = "auto"                         # default
         level = "info"                          # default
 
+        [pxe]
+        enabled = false                         # default
+        mode = "proxy"                          # default
+        # interfaces: none                      # default
+        # address: the one of the interface that a machine is heard at # default
+        respond = true                          # default
+        unknown = "site"                        # default
+        delay = "0s"                            # default
+        # images: boot-images in the state folder # default
+        # loaders: /usr/lib/ipxe                # default
+        http = 62997                            # default
+        # client_server: this one               # default
+
+        [pxe.menu]
+        # prompt: no menu                       # default
+        wait = "5s"                             # default
+        boot = "Boot from the network"          # default
+        # disk: no such item                    # default
+        first = "boot"                          # default
+
+        [pxe.tftp]
+        # block_limit: what one packet on the way holds # default
+        window_limit = 64                       # default
+        transfers = 400                         # default
+        per_client = 64                         # default
+        # ports: any                            # default
+
+        [pxe.dhcp]
+        others = true                           # default
+        authoritative = false                   # default
+
         [start]
         # clients: not by count                 # default
         # wait: not by waiting                  # default

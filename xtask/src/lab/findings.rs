@@ -59,6 +59,11 @@ impl Findings {
         self.figures.push(figure);
     }
 
+    /// A time beside another program's for the same, as [`slower_by`](Self::slower_by) does.
+    pub(super) fn beside(&mut self, name: impl Into<String>, seconds: f64, other: f64, share: f64) {
+        self.at_most(name, seconds, "s", other * (1.0 + share) + NOISE);
+    }
+
     /// The time of a run beside that of one without what is tried: it may take `share` more.
     ///
     /// On top of that come the [`NOISE`] seconds by which two equal runs differ.

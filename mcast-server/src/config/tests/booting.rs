@@ -240,5 +240,6 @@ fn what_has_no_effect_is_warned_about() {
         [[pxe.network]] has no effect: pxe.mode is not "full"
         [pxe.dhcp] has no effect: pxe.mode is not "full"
         [pxe.menu] has no effect without prompt
-        pxe.delay has no effect: pxe.mode is "off", another server answers DHCP"#]].assert_eq(&loaded(&text).warnings.join("\n"));
+        pxe.delay has no effect: pxe.mode is "off", another server answers DHCP"#]]
+    .assert_eq(&loaded(&text).warnings.join("\n"));
 }

@@ -15,8 +15,17 @@ use crate::lab::net::{Network, SENDER};
 use crate::lab::tools;
 use crate::process::Running;
 
-/// The namespace of the other DHCP server and of the router.
-const OTHER: usize = 0;
+/// Where something runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Host {
+    /// The PXE server that is looked at.
+    Server,
+    /// A receiver: the router and the other DHCP server, or the other PXE server.
+    Receiver(usize),
+}
+
+const ROUTER: Host = Host::Receiver(0);
+const RIVAL: Host = Host::Receiver(1);
 /// A server is ready by then.
 const SOON: Duration = Duration::from_secs(15);
 /// The slowest boot of the lab takes a fifth of this.
@@ -56,20 +65,28 @@ impl<'a> Bench<'a> {
     pub(crate) fn open(lab: &'a Lab, mode: Mode) -> Result<Self> {
         let parts = Parts::ready()?;
         let (folder, number) = lab.new_folder()?;
-        let net = Network::new(number, 1)?;
-        net.address_receiver(OTHER, "fd77::1/64")?;
+        let net = Network::new(number, 2)?;
+        net.address_receiver(0, "fd77::1/64")?;
         let mut bench = Self { lab, folder, parts, servers: Vec::new(), net, starts: 0 };
-        let dnsmasq = dnsmasq::program()?;
-        let mut command = bench.net.in_receiver(OTHER, &dnsmasq);
-        dnsmasq::router(&mut command, &bench.folder);
-        bench.start("router", &mut command)?;
+        bench.start_dnsmasq_as("router", ROUTER, |command, folder| dnsmasq::router(command, folder))?;
         if mode == Mode::Proxy {
-            let mut command = bench.net.in_receiver(OTHER, &dnsmasq);
-            dnsmasq::plain(&mut command, &bench.folder);
-            bench.start("dhcp", &mut command)?;
-            bench.wait_for_ports(OTHER_HOST, &[67])?;
+            bench.start_dnsmasq_as("dhcp", ROUTER, |command, folder| dnsmasq::plain(command, folder))?;
+            bench.wait_for_ports_at(ROUTER, "dhcp", &[67])?;
         }
         Ok(bench)
+    }
+
+    fn start_dnsmasq_as(&mut self, name: &str, host: Host, add: impl FnOnce(&mut Command, &Path)) -> Result<()> {
+        let mut command = self.at(host, &dnsmasq::program()?);
+        add(&mut command, &self.folder);
+        self.start(name, &mut command)
+    }
+
+    fn at(&self, host: Host, program: &Path) -> Command {
+        match host {
+            Host::Server => self.net.in_sender(program),
+            Host::Receiver(i) => self.net.in_receiver(i, program),
+        }
     }
 
     pub(crate) fn net(&self) -> &Network {
@@ -86,26 +103,40 @@ impl<'a> Bench<'a> {
 
     /// Has dnsmasq boot machines.
     pub(crate) fn start_dnsmasq(&mut self, mode: Mode, firmware: Firmware) -> Result<()> {
-        let files = self.folder.join("tftp");
-        std::fs::create_dir_all(&files)?;
-        for loader in ["undionly.kpxe", "snponly.efi"] {
-            std::fs::copy(Path::new(LOADERS).join(loader), files.join(loader)).context("ipxe is not installed")?;
-        }
-        std::fs::copy(&self.parts.kernel, files.join("vmlinuz"))?;
-        std::fs::copy(&self.parts.initramfs, files.join("marker.img"))?;
         let http = format!("http://{SENDER}:{HTTP_PORT}/");
-        std::fs::write(files.join("boot.ipxe"), dnsmasq::script(if firmware == Firmware::Http { &http } else { "" }))?;
+        let files = self.put_files("tftp", if firmware == Firmware::Http { &http } else { "" })?;
         if firmware == Firmware::Http {
             let busybox = tools::find("busybox").context("busybox is not installed")?;
             let mut command = self.net.in_sender(&busybox);
             command.args(["httpd", "-f", "-p", &HTTP_PORT.to_string(), "-h"]).arg(&files);
             self.start("http", &mut command)?;
         }
-        let mut command = self.net.in_sender(&dnsmasq::program()?);
-        dnsmasq::server(&mut command, &self.folder, &files, mode);
-        self.start("server", &mut command)?;
+        self.start_dnsmasq_as("server", Host::Server, |command, folder| {
+            dnsmasq::server(command, folder, &files, mode)
+        })?;
         let ports: &[u16] = if mode == Mode::Full { &[67, 69] } else { &[67, 69, 4011] };
         self.wait_for_ports("server", ports)
+    }
+
+    /// Has dnsmasq boot machines from another host, beside the DHCP server and ours.
+    pub(crate) fn start_rival(&mut self) -> Result<()> {
+        let files = self.put_files("tftp-rival", "")?;
+        let proxy = Mode::Proxy;
+        self.start_dnsmasq_as("rival", RIVAL, |command, folder| dnsmasq::server(command, folder, &files, proxy))?;
+        self.wait_for_ports_at(RIVAL, "rival", &[67, 69, 4011])
+    }
+
+    /// The files that dnsmasq serves; its script loads them from `from`, or from where it came itself.
+    fn put_files(&self, folder: &str, from: &str) -> Result<PathBuf> {
+        let files = self.folder.join(folder);
+        std::fs::create_dir_all(&files)?;
+        for loader in ["undionly.kpxe", "snponly.efi"] {
+            std::fs::copy(Path::new(LOADERS).join(loader), files.join(loader)).context("ipxe is not installed")?;
+        }
+        std::fs::copy(&self.parts.kernel, files.join("vmlinuz"))?;
+        std::fs::copy(&self.parts.initramfs, files.join("marker.img"))?;
+        std::fs::write(files.join("boot.ipxe"), dnsmasq::script(from))?;
+        Ok(files)
     }
 
     /// Starts a server under a name by which it can be stopped.
@@ -145,15 +176,15 @@ impl<'a> Bench<'a> {
         Ok(seconds)
     }
 
-    /// Waits until UDP ports are bound where a server runs.
+    /// Waits until the PXE server has bound its UDP ports.
     pub(crate) fn wait_for_ports(&mut self, name: &str, ports: &[u16]) -> Result<()> {
+        self.wait_for_ports_at(Host::Server, name, ports)
+    }
+
+    fn wait_for_ports_at(&mut self, host: Host, name: &str, ports: &[u16]) -> Result<()> {
         let end = Instant::now() + SOON;
         loop {
-            let text = if name == OTHER_HOST {
-                tools::finish(self.net.in_receiver(OTHER, Path::new("/bin/cat")).arg("/proc/net/udp"))?
-            } else {
-                tools::finish(self.net.in_sender(Path::new("/bin/cat")).arg("/proc/net/udp"))?
-            };
+            let text = tools::finish(self.at(host, Path::new("/bin/cat")).arg("/proc/net/udp"))?;
             let bound = |port: &u16| text.contains(&format!(":{port:04X} 00000000:0000"));
             if ports.iter().all(bound) {
                 return Ok(());
@@ -174,9 +205,6 @@ impl<'a> Bench<'a> {
         format!("{role}.{}", self.starts)
     }
 }
-
-/// The other DHCP server's name.
-const OTHER_HOST: &str = "dhcp";
 
 impl Drop for Bench<'_> {
     fn drop(&mut self) {

@@ -47,17 +47,6 @@ pub(crate) struct Machine {
     serial: UnixStream,
 }
 
-impl Firmware {
-    /// For figures.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Bios => "bios",
-            Self::Uefi => "uefi",
-            Self::Http => "http",
-        }
-    }
-}
-
 impl Spec {
     pub(crate) fn new(firmware: Firmware, number: u8) -> Self {
         Self { firmware, number, disk: None, memory_mib: 512 }
@@ -156,6 +145,19 @@ impl Machine {
             }
             interrupt::sleep(LOOK)?;
         }
+    }
+
+    /// Waits until it prints `text` once more than it has.
+    pub(crate) fn wait_for_next(&mut self, text: &str, limit: Duration) -> Result<()> {
+        let before = self.console().matches(text).count();
+        let end = Instant::now() + limit;
+        while self.console().matches(text).count() <= before {
+            if Instant::now() > end {
+                bail!("{} did not print {text:?} again within {} s", self.process.label(), limit.as_secs());
+            }
+            interrupt::sleep(LOOK)?;
+        }
+        Ok(())
     }
 
     /// Types on its serial console, no faster than a BIOS takes it.

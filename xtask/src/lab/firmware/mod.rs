@@ -5,10 +5,12 @@
 mod bench;
 mod dnsmasq;
 mod machine;
+mod ours;
 mod parts;
 
 pub(super) use bench::{BOOT_LIMIT, Bench, Mode};
 pub(super) use machine::{Firmware, Machine, Spec};
+pub(super) use ours::OURS;
 
 /// What the booted kernel's first program prints, before its command line.
 pub(super) const MARKER: &str = "LAB-MARKER";

@@ -46,7 +46,7 @@ pub(super) enum Need {
 }
 
 /// All of them, in the order in which they run.
-pub(super) const ALL: [&[Scenario]; 15] = [
+pub(super) const ALL: [&[Scenario]; 16] = [
     &rooms::SCENARIOS,
     &clients::SCENARIOS,
     &ladder::SCENARIOS,
@@ -58,6 +58,7 @@ pub(super) const ALL: [&[Scenario]; 15] = [
     &images::SCENARIOS,
     &bad_input::SCENARIOS,
     &doctor::SCENARIOS,
+    &boots::TABLE,
     &boots::SCENARIOS,
     &suites::SCENARIOS,
     &version::SCENARIOS,

@@ -51,9 +51,14 @@ macro_rules! list_key {
 pub(in crate::config) static SETTINGS: &[Key<Settings>] = &[
     key!("pxe.enabled", Switch, Value("false"), Restart, "whether machines boot from this server", |s| s.pxe.enabled),
     key!("pxe.mode", Word, Value("proxy"), Restart, "who gives addresses", |s| s.pxe.mode),
-    list_key!("pxe.interfaces", String, Form("the name of an interface, or a list of these"), "none", "interfaces to answer at, by name; no others", |s| s
-        .pxe
-        .interfaces),
+    list_key!(
+        "pxe.interfaces",
+        String,
+        Form("the name of an interface, or a list of these"),
+        "none",
+        "interfaces to answer at, by name; no others",
+        |s| s.pxe.interfaces
+    ),
     key!(
         "pxe.address",
         Form("an IPv4 address of this server"),

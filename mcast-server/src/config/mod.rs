@@ -22,6 +22,7 @@ mod fill;
 mod forms;
 mod input;
 mod kind;
+#[allow(dead_code, reason = "the service point that is mounted next uses all of it")]
 mod pxe;
 mod schedule;
 mod schema;

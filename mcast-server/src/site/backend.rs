@@ -258,6 +258,15 @@ impl Dialect {
             (Self::Postgres, Lock::Places) => "BEGIN; SELECT pg_advisory_xact_lock(x'6d63617374000002'::bigint)",
             (Self::Postgres, Lock::Tickets) => "BEGIN; SELECT pg_advisory_xact_lock(x'6d63617374000003'::bigint)",
             (Self::Postgres, Lock::Commands) => "BEGIN; SELECT pg_advisory_xact_lock(x'6d63617374000004'::bigint)",
+            (Self::Postgres, Lock::Pxe) => "BEGIN; SELECT pg_advisory_xact_lock(x'6d63617374000005'::bigint)",
+        }
+    }
+
+    /// Begins a transaction that only reads, and all of it as of one moment.
+    pub(super) fn begin_reading(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN",
+            Self::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         }
     }
 

@@ -10,6 +10,7 @@
 //! | `tickets` | who is served and who waits, over the whole site |
 //! | `sessions`, `clients` | sessions and who takes part, now and in the past |
 //! | `content` | images of all servers |
+//! | `pxe` | machines that boot from the network, and what they are to boot |
 //! | `settings`, `commands` | what all share; what one server tells another one |
 //! | `recorder` | writes states in the background, and keeps them while the database is away |
 //!
@@ -23,6 +24,8 @@ mod commands;
 mod content;
 mod error;
 mod places;
+#[allow(dead_code, reason = "the service point that is mounted next uses all of it")]
+mod pxe;
 mod recorder;
 mod rows;
 mod schema;
@@ -52,6 +55,10 @@ pub(crate) use self::{
     content::{ImageRow, ImageSeen},
     error::SiteError,
     places::{LeaseRow, PlaceRow},
+    pxe::{
+        BOOTS_KEPT, BootFilter, BootRow, BootSeen, ComputerRow, DeploymentRow, DeploymentTarget, DoneRow, PolicyChange,
+        PolicyRow, Position, PxeError, PxeLeaseRow, PxeLeaseSeen, Redeemed, Snapshot, TOKEN_LIFE, TokenRefusal,
+    },
     recorder::{Recorder, RecorderState},
     servers::{BEAT, SERVER_TIMEOUT, ServerRow, ServerSeen},
     sessions::{SessionFilter, SessionRow, SessionSeen},
@@ -132,6 +139,13 @@ impl Site {
     /// A connection to read by.
     async fn read(&self) -> Result<Work, sqlx::Error> {
         Ok(Work::new(self.pool.acquire().await?, self.target.dialect))
+    }
+
+    /// A transaction that only reads, and sees one moment.
+    async fn look(&self) -> Result<Work, sqlx::Error> {
+        let mut work = self.read().await?;
+        work.begin_reading().await?;
+        Ok(work)
     }
 
     /// A transaction, alone with `lock` if one is named.

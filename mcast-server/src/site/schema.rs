@@ -10,7 +10,10 @@ use super::error::SiteError;
 use super::work::Lock;
 
 /// The files of `migrations/`, oldest first. What was released is never changed, only followed.
-const FILES: [(i64, &str, &str); 1] = [(1, "site", include_str!("../../migrations/0001_site.sql"))];
+const FILES: [(i64, &str, &str); 2] = [
+    (1, "site", include_str!("../../migrations/0001_site.sql")),
+    (2, "pxe", include_str!("../../migrations/0002_pxe.sql")),
+];
 
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {

@@ -15,6 +15,7 @@ pub(super) enum Lock {
     Places,
     Tickets,
     Commands,
+    Pxe,
 }
 
 /// A connection in use. Unless the work is finished or committed, which it is not after an error or when its time
@@ -38,6 +39,12 @@ impl Work {
 
     pub(super) async fn begin(&mut self, lock: Lock) -> Result<(), sqlx::Error> {
         let begin = self.dialect.begin(lock);
+        sqlx::raw_sql(begin).execute(self.sql()).await?;
+        Ok(())
+    }
+
+    pub(super) async fn begin_reading(&mut self) -> Result<(), sqlx::Error> {
+        let begin = self.dialect.begin_reading();
         sqlx::raw_sql(begin).execute(self.sql()).await?;
         Ok(())
     }

@@ -139,7 +139,7 @@ fn what_is_wrong_is_named_with_its_limit() {
             each is named once
         [pxe] ⏎ interfaces = []
           server.toml:2:14: pxe.interfaces = []: it names none
-            write a text of 1 to 15 bytes
+            write the name of an interface, or a list of these
         [pxe] ⏎ delay = "1h"
           server.toml:2:9: pxe.delay = "1h": it lies outside of 0s to 10m
             write a time from 0s to 10m, for example "30s", "10m" or "1h 30m"

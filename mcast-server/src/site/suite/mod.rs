@@ -7,6 +7,8 @@ mod bed;
 mod errors;
 mod outage;
 mod proxy;
+mod pxe;
+mod pxe_log;
 mod records;
 mod servers;
 mod tickets;
@@ -64,6 +66,18 @@ on_both! {
     records::a_command_arrives_once,
     records::many_open_a_new_site_at_once,
     records::a_newer_schema_is_refused,
+    pxe::computers_are_known_to_all_servers,
+    pxe::what_two_computers_share_is_named,
+    pxe::boards_of_one_uuid_need_cards,
+    pxe::deployments_have_an_order,
+    pxe::a_snapshot_is_what_the_service_point_takes,
+    pxe::a_token_opens_what_its_machine_was_booted_for,
+    pxe::a_token_is_used_by_one_of_many,
+    pxe::a_machine_that_asks_for_ever_has_few_tokens,
+    pxe::computers_that_many_add_at_once_are_each_once,
+    pxe_log::what_happened_is_read_from_its_end,
+    pxe_log::what_happened_is_kept_in_bounds,
+    pxe_log::leases_outlive_their_server,
     records::the_recorder_writes_the_latest,
     records::what_the_database_will_not_keep_is_given_up,
 }

@@ -1,0 +1,165 @@
+//! Addresses that servers gave by DHCP.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use pxe::dhcp::{ClientId, Lease, Network};
+use pxe::machine::Mac;
+use serde::{Serialize, Serializer};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use crate::site::rows::{insert, parsed};
+use crate::site::work::{Lock, Work, millis};
+use crate::site::{Site, SiteError, WORK_LIMIT};
+
+/// Rows of one statement.
+const ROWS_AT_ONCE: usize = 50;
+
+/// An address that a server gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct PxeLeaseRow {
+    /// Where.
+    #[serde(serialize_with = "written")]
+    pub(crate) network: Network,
+    /// Unique in the network.
+    pub(crate) address: Ipv4Addr,
+    /// Whose it is.
+    #[serde(serialize_with = "written")]
+    pub(crate) client: ClientId,
+    /// The client's card.
+    pub(crate) mac: Mac,
+    /// Until when, milliseconds since 1970 by the server's clock.
+    pub(crate) until_ms: i64,
+}
+
+/// An address that was given, and who gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct PxeLeaseSeen {
+    #[serde(flatten)]
+    pub(crate) row: PxeLeaseRow,
+    /// Name of the server; its id if the site has forgotten it.
+    pub(crate) server_name: String,
+    /// The computer whose card it is.
+    pub(crate) computer: Option<String>,
+}
+
+fn written<T: std::fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+impl PxeLeaseRow {
+    /// As it is to be kept; times of leases count from 1970.
+    pub(crate) fn new(network: Network, lease: &Lease) -> Self {
+        let &Lease { address, mac, until, .. } = lease;
+        Self { network, address, client: lease.client.clone(), mac, until_ms: millis(until) }
+    }
+
+    /// As a starting server takes it.
+    pub(crate) fn into_lease(self) -> Lease {
+        let until = Duration::from_millis(u64::try_from(self.until_ms).unwrap_or(0));
+        Lease { address: self.address, client: self.client, mac: self.mac, until }
+    }
+}
+
+impl Site {
+    /// Notes addresses that a server gave, or their new ends. Of two rows of one address the database refuses both.
+    ///
+    /// # Errors
+    /// [`SiteError`] of the database; then none is noted.
+    pub(crate) async fn put_pxe_leases(&self, server: &str, rows: &[PxeLeaseRow]) -> Result<(), SiteError> {
+        self.within(WORK_LIMIT, async {
+            let mut work = self.write(Lock::None).await?;
+            for rows in rows.chunks(ROWS_AT_ONCE) {
+                put(&mut work, server, rows).await?;
+            }
+            work.commit().await
+        })
+        .await
+    }
+
+    /// Forgets addresses that their clients have no more.
+    ///
+    /// # Errors
+    /// [`SiteError`] of the database.
+    pub(crate) async fn delete_pxe_leases(&self, gone: &[(Network, Ipv4Addr)]) -> Result<(), SiteError> {
+        self.within(WORK_LIMIT, async {
+            let mut work = self.write(Lock::None).await?;
+            for (network, address) in gone {
+                let sql = "DELETE FROM pxe_leases WHERE network = $1 AND address = $2";
+                let query = sqlx::query(sql).bind(network.to_string()).bind(address.to_string());
+                query.execute(work.sql()).await?;
+            }
+            work.commit().await
+        })
+        .await
+    }
+
+    /// The addresses of a network that were given, whoever gave them: also those whose time is over.
+    ///
+    /// # Errors
+    /// [`SiteError`] of the database.
+    pub(crate) async fn pxe_leases_in(&self, network: Network) -> Result<Vec<PxeLeaseRow>, SiteError> {
+        self.within(WORK_LIMIT, async {
+            let mut work = self.read().await?;
+            let sql = "SELECT network, address, client, mac, until_ms FROM pxe_leases WHERE network = $1";
+            let rows = sqlx::query(sql).bind(network.to_string()).fetch_all(work.sql()).await?;
+            work.finish();
+            rows.iter().map(lease).collect()
+        })
+        .await
+    }
+
+    /// All addresses that were given, and are not over by the database's clock, by network and address.
+    ///
+    /// # Errors
+    /// [`SiteError`] of the database.
+    pub(crate) async fn pxe_leases(&self) -> Result<Vec<PxeLeaseSeen>, SiteError> {
+        self.within(WORK_LIMIT, async {
+            let mut work = self.read().await?;
+            let now = work.moment().await?.now;
+            let sql = "SELECT l.network, l.address, l.client, l.mac, l.until_ms, c.computer, \
+                       COALESCE(v.name, l.server) AS server_name FROM pxe_leases l \
+                       LEFT JOIN servers v ON v.id = l.server LEFT JOIN pxe_cards c ON c.mac = l.mac \
+                       WHERE l.until_ms > $1";
+            let rows = sqlx::query(sql).bind(now).fetch_all(work.sql()).await?;
+            work.finish();
+            let seen = |row: &AnyRow| {
+                let (server_name, computer) = (row.try_get("server_name")?, row.try_get("computer")?);
+                Ok(PxeLeaseSeen { row: lease(row)?, server_name, computer })
+            };
+            let mut leases: Vec<_> = rows.iter().map(seen).collect::<Result<_, sqlx::Error>>()?;
+            // Texts of addresses would sort 10.0.0.10 before 10.0.0.9.
+            leases.sort_by_key(|seen| (seen.row.network, seen.row.address));
+            Ok(leases)
+        })
+        .await
+    }
+}
+
+async fn put(work: &mut Work, server: &str, rows: &[PxeLeaseRow]) -> Result<(), sqlx::Error> {
+    let sql = insert(
+        "INSERT INTO pxe_leases (network, address, client, mac, server, until_ms) VALUES",
+        rows.len(),
+        6,
+        "ON CONFLICT (network, address) DO UPDATE SET client = excluded.client, mac = excluded.mac, \
+         server = excluded.server, until_ms = excluded.until_ms",
+    );
+    let mut query = sqlx::query(sql).persistent(rows.len() == ROWS_AT_ONCE);
+    for row in rows {
+        query = query.bind(row.network.to_string()).bind(row.address.to_string()).bind(row.client.to_string());
+        query = query.bind(row.mac.to_string()).bind(server).bind(row.until_ms);
+    }
+    query.execute(work.sql()).await?;
+    Ok(())
+}
+
+fn lease(row: &AnyRow) -> Result<PxeLeaseRow, sqlx::Error> {
+    Ok(PxeLeaseRow {
+        network: parsed(row, "network")?,
+        address: parsed(row, "address")?,
+        client: parsed(row, "client")?,
+        mac: parsed(row, "mac")?,
+        until_ms: row.try_get("until_ms")?,
+    })
+}

@@ -11,6 +11,7 @@ mod log;
 mod opening;
 mod places;
 mod point;
+mod pxe;
 mod resumable;
 mod sessions;
 mod start;

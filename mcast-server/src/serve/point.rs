@@ -1,6 +1,6 @@
 //! The distribution point: all that is known and runs, and what can be asked of it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use super::content::packages::Packages;
 use super::content::{Catalogue, ImageState, Keeper};
 use super::gate::Gate;
+use super::pxe::Running as PxeRunning;
 use super::resumable::Resumable;
 use super::sessions::{Running, Sessions};
 use super::unicasts::Unicasts;
@@ -52,6 +53,8 @@ pub(crate) struct Point {
     others: Mutex<Vec<SessionView>>,
     pub(crate) resumable: Resumable,
     totals: Mutex<Totals>,
+    /// If machines boot from this server, and once it answers them.
+    pxe: OnceLock<Arc<PxeRunning>>,
 }
 
 /// What sessions that are over came to, for the metrics.
@@ -203,6 +206,7 @@ impl Point {
             others: Mutex::default(),
             resumable: parts.resumable,
             totals: Mutex::default(),
+            pxe: OnceLock::new(),
         }
     }
 
@@ -236,6 +240,17 @@ impl Point {
 
     pub(crate) fn news(&self) -> broadcast::Receiver<Arc<News>> {
         self.news.subscribe()
+    }
+
+    /// The service point of this server, if it boots machines.
+    pub(crate) fn pxe(&self) -> Option<Arc<PxeRunning>> {
+        self.pxe.get().cloned()
+    }
+
+    /// Machines boot from here, from now on.
+    pub(crate) fn set_pxe(&self, running: Arc<PxeRunning>) {
+        // It is started once.
+        let _ = self.pxe.set(running);
     }
 
     /// The images of this server.

@@ -28,7 +28,7 @@ use super::http::{self, Shared};
 use super::places::{self, Leases, Pool, Source};
 use super::point::{Parts, Point};
 use super::resumable::Resumable;
-use super::{log, supervised, tasks, tickets};
+use super::{log, pxe, supervised, tasks, tickets};
 use crate::config::{AddressSource, Loaded, MulticastUse, ServeArguments, Settings, Surroundings, WhenFull};
 use crate::exit::{Exit, Failure};
 use crate::site::{Account, Backend, Recorder, ServerRow, Site};
@@ -47,6 +47,7 @@ pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<
     let mut signals = Signals::install()?;
     let server = server_id(&settings.site.state)?;
     let sockets = bind(&settings)?;
+    let boot_sockets = pxe::bind(&settings)?;
     let identity = identity(&settings)?;
     let site = open_site(&settings).await?;
     let interface = net::choose(settings.server.interface.as_deref())?;
@@ -96,7 +97,15 @@ pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<
     let source = source_of_places(&point, &settings).await?;
     let keeping = tokio::spawn(keeper_of_places(&point, &settings).run(source, stopped.clone()));
     let (tls, certificates) = watch::channel(identity.server_config());
-    let answering = listen(&point, sockets, &identity, certificates, &stopped);
+    let mut answering = listen(&point, sockets, &identity, certificates, &stopped);
+    if settings.pxe.enabled {
+        let running = start_pxe(&point, &identity, &stopped).await?;
+        let connections = Connections::new(settings.http.max_connections);
+        for socket in boot_sockets {
+            let listener = Listener { socket, tls: None, connections: connections.clone() };
+            answering.spawn(listener.serve(running.point.router(), stopped.clone()));
+        }
+    }
     say_ready(&point, &identity);
 
     until_stopped(&point, &mut signals, |point| {
@@ -113,6 +122,11 @@ pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<
         info!("answers that take longer than {} s are broken off", FLUSH_LIMIT.as_secs());
     }
     let _ = tokio::time::timeout(FLUSH_LIMIT, keeping).await;
+    if let Some(running) = point.pxe()
+        && !running.flush(FLUSH_LIMIT).await
+    {
+        error!("the site's database could not be told what machines did last");
+    }
     if !point.recorder.flush(FLUSH_LIMIT).await {
         error!("the site's database could not be told how the last sessions stand");
     }
@@ -333,6 +347,34 @@ async fn resumable(site: &Site, server: &str) -> Result<Resumable, Failure> {
     site.free_tickets_of(server).await.map_err(|error| site_failure(&error))?;
     site.free_places_of(server).await.map_err(|error| site_failure(&error))?;
     Ok(Resumable::new(rows))
+}
+
+/// Has machines boot from this server.
+async fn start_pxe(
+    point: &Arc<Point>,
+    identity: &SiteIdentity,
+    stopped: &watch::Receiver<bool>,
+) -> Result<Arc<pxe::Running>, Failure> {
+    let settings = point.settings();
+    // The first listener that machines reach is where their client says hello.
+    let tls = settings.http.listen.iter().any(|address| !address.ip().is_loopback() && settings.tls_at(*address));
+    let running = pxe::Running::start(pxe::Surroundings {
+        settings: settings.clone(),
+        changes: point.settings_changes(),
+        site: point.site.clone(),
+        server: point.server.clone(),
+        trust: tls.then(|| identity.fingerprint().to_string()),
+        stop: stopped.clone(),
+    })
+    .await?;
+    if settings.pxe.client_server.is_none() && settings.http.listen.iter().all(|address| address.ip().is_loopback()) {
+        warn!(
+            "machines that boot into the client cannot say hello: http.listen has only addresses of this host; \
+             add one that they reach, or name another server of the site by pxe.client_server"
+        );
+    }
+    point.set_pxe(running.clone());
+    Ok(running)
 }
 
 /// Where clients find content: the first listener that they can reach, if there is one. They know this server by

@@ -155,6 +155,17 @@ impl Default for Network {
     }
 }
 
+impl PxeMode {
+    /// As it stands in the settings.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Proxy => "proxy",
+            Self::Full => "full",
+            Self::Off => "off",
+        }
+    }
+}
+
 impl Settings {
     /// The folder of boot images: one of its own, or one in the state folder.
     pub(crate) fn boot_images(&self) -> PathBuf {

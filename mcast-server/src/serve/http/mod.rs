@@ -6,7 +6,7 @@ mod api;
 mod auth;
 pub(crate) mod connections;
 mod content;
-mod error;
+pub(crate) mod error;
 mod events;
 pub(crate) mod listener;
 mod metrics;
@@ -58,7 +58,7 @@ struct Table {
 impl Table {
     fn new() -> Self {
         Self {
-            open: api::open(),
+            open: api::open().merge(crate::serve::pxe::hello_routes()),
             seen: api::views(),
             done: api::commands(),
             streams: events::routes(),

@@ -1,0 +1,211 @@
+//! The service point of this server (`[pxe]`): its sockets and threads, from the settings to the end.
+//!
+//! [`directory`] is the site as the crate `pxe` asks it, [`journal`] tells the site what happened, [`networks`] says
+//! where to listen, [`hello`] answers machines that have booted into the client.
+
+mod directory;
+mod hello;
+mod journal;
+mod networks;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pxe::dhcp::driver::Listening;
+use pxe::dhcp::{self, DhcpServer, DriverConfig, LeaseChange, Network};
+use pxe::images::{Loaders, Store};
+use pxe::point::PointSettings;
+use pxe::tftp::TftpServer;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tracing::{info, warn};
+
+pub(crate) use self::directory::Directory;
+pub(crate) use self::hello::routes as hello_routes;
+use self::journal::Journal;
+use super::http::listener::Listener;
+use crate::config::{PxeMode, Settings};
+use crate::exit::{Exit, Failure};
+use crate::site::Site;
+
+/// Between two looks at the folder of boot images, in which somebody may change something by hand.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The service point while it runs.
+pub(crate) struct Running {
+    pub(crate) point: Arc<pxe::point::Point<Directory>>,
+    pub(crate) tftp: TftpServer,
+    directory: Arc<Directory>,
+    listening: Vec<Listening>,
+    told: Arc<Notify>,
+    /// Ends with it.
+    _dhcp: Option<DhcpServer>,
+}
+
+/// What it needs of the server around it.
+pub(crate) struct Surroundings {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) changes: watch::Receiver<Arc<Settings>>,
+    pub(crate) site: Site,
+    /// This server's number for ever.
+    pub(crate) server: String,
+    /// By which booted clients know the site, if they reach it by TLS.
+    pub(crate) trust: Option<String>,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// The sockets for firmware and iPXE, before anything else is begun.
+pub(crate) fn bind(settings: &Settings) -> Result<Vec<TcpListener>, Failure> {
+    if !settings.pxe.enabled {
+        return Ok(Vec::new());
+    }
+    let bind = |address: Ipv4Addr| {
+        let address = SocketAddr::from((address, settings.pxe.http));
+        Listener::bind(address).map_err(|error| {
+            Failure::new(Exit::Error, format!("cannot listen on {address} (pxe.http): {error}"))
+                .with_help(Some("another program has this port: choose another one by pxe.http"))
+        })
+    };
+    networks::addresses(&settings.pxe)?.into_iter().map(|(_, address)| bind(address)).collect()
+}
+
+impl Running {
+    /// Starts DHCP and TFTP, and what keeps the site in memory. Nobody is answered before the site was asked once.
+    pub(crate) async fn start(around: Surroundings) -> Result<Arc<Self>, Failure> {
+        let settings = around.settings.clone();
+        let failure = |error: &dyn std::error::Error| Failure::of(Exit::Error, error);
+        let images = Store::open(settings.boot_images()).map_err(|error| failure(&error))?;
+        let journal = Journal::new(around.site.clone(), around.server.clone());
+        let directory = Directory::open(&around, journal.clone()).await?;
+        let point = pxe::point::Point::new(
+            directory.clone(),
+            images.clone(),
+            Loaders::new(settings.pxe.loaders()),
+            PointSettings {
+                http_port: settings.pxe.http,
+                client_server: settings.pxe.client_server.as_ref().map(ToString::to_string),
+                control_port: settings.server.control_port,
+                trust: around.trust.clone(),
+            },
+        );
+        let leases = leases(&around.site, &settings).await?;
+        let addresses = networks::addresses(&settings.pxe)?;
+        let tftp = {
+            let (notes, own) = (point.clone(), addresses.iter().map(|(_, address)| *address).collect::<Vec<_>>());
+            let tell = move |event: pxe::tftp::Event| {
+                if let pxe::tftp::Event::Trouble { what } = &event {
+                    warn!("TFTP: {what}");
+                }
+                notes.note_tftp(&event);
+            };
+            TftpServer::start(settings.pxe.tftp_settings(&own), point.clone(), tell).map_err(|error| {
+                failure(&error).with_help(Some("port 69 needs CAP_NET_BIND_SERVICE, and may be another server's"))
+            })?
+        };
+        let dhcp = start_dhcp(&settings, &point, leases, journal.clone())?;
+        let listening = match &dhcp {
+            Some(dhcp) => dhcp.listening().to_vec(),
+            None => networks::listening(addresses),
+        };
+        tokio::spawn(directory.clone().follow(around.stop.clone()));
+        tokio::spawn(journal.run());
+        tokio::spawn(look_at_images(images, around.stop.clone()));
+        for place in &listening {
+            let (interface, address) = (&place.interface, place.address);
+            let mode = settings.pxe.mode.word();
+            info!(interface, %address, mode, http = settings.pxe.http, "machines boot from here");
+            if place.shared {
+                info!("another server of this host has port 67 of {interface}, too: machines ask at 4011");
+            }
+        }
+        let told = directory.told().clone();
+        Ok(Arc::new(Self { point, tftp, directory, listening, told, _dhcp: dhcp }))
+    }
+
+    /// Where machines are answered.
+    pub(crate) fn listening(&self) -> &[Listening] {
+        &self.listening
+    }
+
+    /// The site as this server sees it, its own settings included.
+    pub(crate) fn site(&self) -> Arc<pxe::boot::Site> {
+        pxe::boot::Directory::site(&*self.directory)
+    }
+
+    /// Told when a machine has news.
+    pub(crate) fn told(&self) -> &Notify {
+        &self.told
+    }
+
+    /// Asks the site anew: something was changed here.
+    pub(crate) fn refresh(&self) {
+        self.directory.refresh();
+    }
+
+    /// Tells the site what it does not know yet.
+    pub(crate) async fn flush(&self, limit: Duration) -> bool {
+        self.directory.journal().flush(limit).await
+    }
+}
+
+/// Leases that stand, of the networks that are served.
+async fn leases(site: &Site, settings: &Settings) -> Result<Vec<dhcp::Lease>, Failure> {
+    let mut leases = Vec::new();
+    if settings.pxe.mode == PxeMode::Full {
+        for network in &settings.pxe.networks {
+            let rows = site.pxe_leases_in(network.network).await;
+            leases.extend(rows.map_err(|error| super::site_failure(&error))?.into_iter().map(|row| row.into_lease()));
+        }
+    }
+    Ok(leases)
+}
+
+fn start_dhcp(
+    settings: &Settings,
+    point: &Arc<pxe::point::Point<Directory>>,
+    leases: Vec<dhcp::Lease>,
+    journal: Arc<Journal>,
+) -> Result<Option<DhcpServer>, Failure> {
+    let Some(how) = settings.pxe.dhcp_settings() else { return Ok(None) };
+    let networks: Vec<Network> = settings.pxe.networks.iter().map(|network| network.network).collect();
+    let network_of = move |address| networks.iter().copied().find(|network| network.contains(address));
+    let notes = point.clone();
+    let tell = move |event: dhcp::Event| {
+        notes.note_dhcp(&event);
+        if let dhcp::Event::LeaseChanged(change) = event {
+            let (lease, granted) = match change {
+                LeaseChange::Granted(lease) => (lease, true),
+                LeaseChange::Ended { lease, .. } => (lease, false),
+                _ => return,
+            };
+            if let Some(network) = network_of(lease.address) {
+                journal.lease(network, &lease, granted);
+            }
+        }
+    };
+    let config = DriverConfig { settings: how, interfaces: settings.pxe.interfaces.clone(), leases };
+    let dhcp = DhcpServer::start(config, point.clone(), tell).map_err(|error| {
+        Failure::of(Exit::Error, &error)
+            .with_help(Some("ports 67 and 4011 need CAP_NET_BIND_SERVICE and CAP_NET_RAW, as root has them"))
+    })?;
+    Ok(Some(dhcp))
+}
+
+/// Takes over what somebody changed in the folder of boot images by hand.
+async fn look_at_images(images: Arc<Store>, mut stop: watch::Receiver<bool>) {
+    let mut told = None;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            _ = stop.wait_for(|stops| *stops) => return,
+        }
+        let images = images.clone();
+        let looked = tokio::task::spawn_blocking(move || images.refresh()).await;
+        let wrong = looked.ok().and_then(Result::err).map(|error| error.to_string());
+        if let Some(wrong) = wrong.as_ref().filter(|wrong| told.as_ref() != Some(*wrong)) {
+            warn!("a boot image cannot be used: {wrong}");
+        }
+        told = wrong;
+    }
+}

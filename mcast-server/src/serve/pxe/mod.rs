@@ -100,7 +100,7 @@ impl Running {
                 notes.note_tftp(&event);
             };
             TftpServer::start(settings.pxe.tftp_settings(&own), point.clone(), tell).map_err(|error| {
-                failure(&error).with_help(Some("port 69 needs CAP_NET_BIND_SERVICE, and may be another server's"))
+                failure(&error).with_help(Some("port 69 needs CAP_NET_BIND_SERVICE (docs/booting.md), and may be another server's"))
             })?
         };
         let dhcp = start_dhcp(&settings, &point, leases, journal.clone())?;
@@ -187,7 +187,7 @@ fn start_dhcp(
     let config = DriverConfig { settings: how, interfaces: settings.pxe.interfaces.clone(), leases };
     let dhcp = DhcpServer::start(config, point.clone(), tell).map_err(|error| {
         Failure::of(Exit::Error, &error)
-            .with_help(Some("ports 67 and 4011 need CAP_NET_BIND_SERVICE and CAP_NET_RAW, as root has them"))
+            .with_help(Some("port 67 needs CAP_NET_BIND_SERVICE; with pxe.mode = \"off\" it is not needed"))
     })?;
     Ok(Some(dhcp))
 }

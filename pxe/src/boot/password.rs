@@ -1,6 +1,8 @@
 //! The site's password, which is asked at a machine before anything boots: hashed, and few tries at it.
 
 use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -19,6 +21,10 @@ pub const PAUSE: Duration = Duration::from_secs(300);
 pub const SHORTEST: usize = 6;
 /// Bytes at most: nobody types more.
 pub const LONGEST: usize = 128;
+/// Tries from one address until it has to wait: machines behind one relay or router have one.
+const TRIES_OF_ADDRESS: u32 = 12;
+/// Wrong tries of all together: so many at once, and then one in a second. A MAC is what its sender says it is.
+const BURST: f64 = 30.0;
 /// Machines whose tries are counted at the same time. An attacker who makes up more loses others' counts, not
 /// memory; each of his own still costs a hash.
 const COUNTED: usize = 4096;
@@ -57,10 +63,19 @@ pub enum Verdict {
     },
 }
 
-/// Counts the tries of machines.
+/// Counts the tries of machines, of addresses, and of all together.
 #[derive(Default)]
 pub struct Tries {
-    counts: Mutex<HashMap<Mac, Count>>,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    machines: HashMap<Mac, Count>,
+    addresses: HashMap<IpAddr, Count>,
+    /// Wrong tries of late, of which one a second is forgotten.
+    all: f64,
+    since: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
@@ -100,36 +115,61 @@ pub fn is_right(password: &str, hash: &str) -> bool {
 }
 
 impl Tries {
-    /// Before a try of `mac`: `None` if it may.
-    pub fn pause(&self, mac: Mac, now: Instant) -> Option<Verdict> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.get(&mac).filter(|count| count.wrong >= TRIES)?;
-        let wait = (count.last + PAUSE).saturating_duration_since(now);
+    /// Before a try of `mac` from an address: `None` if it may.
+    pub fn pause(&self, mac: Mac, from: IpAddr, now: Instant) -> Option<Verdict> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let machine = wait(counts.machines.get(&mac), TRIES, now);
+        let address = wait(counts.addresses.get(&from), TRIES_OF_ADDRESS, now);
+        let all = Duration::from_secs_f64((counts.all(now) - BURST + 1.0).max(0.0));
+        let wait = machine.max(address).max(all);
         (!wait.is_zero()).then_some(Verdict::Paused { wait })
     }
 
     /// After it.
-    pub fn note(&self, mac: Mac, right: bool, now: Instant) -> Verdict {
+    pub fn note(&self, mac: Mac, from: IpAddr, right: bool, now: Instant) -> Verdict {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if right {
-            counts.remove(&mac);
+            counts.machines.remove(&mac);
+            counts.addresses.remove(&from);
             return Verdict::Right;
         }
-        if counts.len() >= COUNTED && !counts.contains_key(&mac) {
-            let oldest = counts.iter().min_by_key(|(_, count)| count.last).map(|(mac, _)| *mac);
-            oldest.map(|mac| counts.remove(&mac));
-        }
-        let count = counts.entry(mac).or_insert(Count { wrong: 0, last: now });
-        if now >= count.last + PAUSE {
-            count.wrong = 0;
-        }
-        *count = Count { wrong: count.wrong + 1, last: now };
-        if count.wrong >= TRIES {
+        counts.all = counts.all(now) + 1.0;
+        counts.since = Some(now);
+        let of_address = wrong(&mut counts.addresses, from, now);
+        let of_machine = wrong(&mut counts.machines, mac, now);
+        if of_machine >= TRIES || of_address >= TRIES_OF_ADDRESS {
             Verdict::Paused { wait: PAUSE }
         } else {
-            Verdict::Wrong { left: TRIES - count.wrong }
+            Verdict::Wrong { left: TRIES - of_machine }
         }
     }
+}
+
+impl Counts {
+    fn all(&self, now: Instant) -> f64 {
+        let passed = self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        (self.all - passed.as_secs_f64()).max(0.0)
+    }
+}
+
+/// How long one has to wait who may be wrong so often.
+fn wait(count: Option<&Count>, limit: u32, now: Instant) -> Duration {
+    let over = count.filter(|count| count.wrong >= limit);
+    over.map_or(Duration::ZERO, |count| (count.last + PAUSE).saturating_duration_since(now))
+}
+
+/// Counts a wrong try: how many there are by now.
+fn wrong<K: Copy + Eq + Hash>(counts: &mut HashMap<K, Count>, key: K, now: Instant) -> u32 {
+    if counts.len() >= COUNTED && !counts.contains_key(&key) {
+        let oldest = counts.iter().min_by_key(|(_, count)| count.last).map(|(key, _)| *key);
+        oldest.map(|key| counts.remove(&key));
+    }
+    let count = counts.entry(key).or_insert(Count { wrong: 0, last: now });
+    if now >= count.last + PAUSE {
+        count.wrong = 0;
+    }
+    *count = Count { wrong: count.wrong + 1, last: now };
+    count.wrong
 }
 
 #[cfg(test)]
@@ -151,31 +191,59 @@ mod tests {
         assert_eq!(hash(&"x".repeat(129), [0; 16]), Err(PasswordError::Long(129)));
     }
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 9));
+
+    fn mac(number: u32) -> Mac {
+        let [a, b, c, d] = number.to_be_bytes();
+        Mac([2, 0, a, b, c, d])
+    }
+
     #[test]
     fn three_wrong_tries_are_enough_for_a_while_and_others_are_not_held_up() {
-        let (tries, begun) = (Tries::default(), Instant::now());
-        let (one, other) = (Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2]));
-        assert_eq!(tries.note(one, false, begun), Verdict::Wrong { left: 2 });
-        assert_eq!(tries.note(one, false, begun), Verdict::Wrong { left: 1 });
-        assert_eq!(tries.pause(one, begun), None);
-        assert_eq!(tries.note(one, false, begun), Verdict::Paused { wait: PAUSE });
+        let (tries, begun, one) = (Tries::default(), Instant::now(), mac(1));
+        assert_eq!(tries.note(one, HERE, false, begun), Verdict::Wrong { left: 2 });
+        assert_eq!(tries.note(one, HERE, false, begun), Verdict::Wrong { left: 1 });
+        assert_eq!(tries.pause(one, HERE, begun), None);
+        assert_eq!(tries.note(one, HERE, false, begun), Verdict::Paused { wait: PAUSE });
         let later = begun + Duration::from_secs(100);
-        assert_eq!(tries.pause(one, later), Some(Verdict::Paused { wait: Duration::from_secs(200) }));
-        assert_eq!(tries.pause(other, later), None);
+        assert_eq!(tries.pause(one, HERE, later), Some(Verdict::Paused { wait: Duration::from_secs(200) }));
+        assert_eq!(tries.pause(mac(2), HERE, later), None);
         let over = begun + PAUSE;
-        assert_eq!(tries.pause(one, over), None);
-        assert_eq!(tries.note(one, false, over), Verdict::Wrong { left: 2 });
-        assert_eq!(tries.note(one, true, over), Verdict::Right);
-        assert_eq!(tries.note(one, false, over), Verdict::Wrong { left: 2 });
+        assert_eq!(tries.pause(one, HERE, over), None);
+        assert_eq!(tries.note(one, HERE, false, over), Verdict::Wrong { left: 2 });
+        assert_eq!(tries.note(one, HERE, true, over), Verdict::Right);
+        assert_eq!(tries.note(one, HERE, false, over), Verdict::Wrong { left: 2 });
+    }
+
+    #[test]
+    fn who_makes_up_machines_gets_no_more_tries() {
+        let (tries, now) = (Tries::default(), Instant::now());
+        let got = (0..100).take_while(|number| {
+            let may = tries.pause(mac(*number), HERE, now).is_none();
+            tries.note(mac(*number), HERE, false, now);
+            may
+        });
+        assert_eq!(got.count(), TRIES_OF_ADDRESS as usize);
+        // Nor does who makes up addresses, too: one a second is left.
+        let tries = Tries::default();
+        let from = |number: u32| IpAddr::from(number.to_be_bytes());
+        let may = |number: u32, now| tries.pause(mac(number), from(number), now).is_none();
+        let burst = (0..100).take_while(|number| {
+            let may = may(*number, now);
+            tries.note(mac(*number), from(*number), false, now);
+            may
+        });
+        assert_eq!(burst.count(), BURST as usize);
+        assert!(!may(200, now) && may(200, now + Duration::from_secs(3)));
     }
 
     #[test]
     fn made_up_machines_cost_no_memory() {
         let (tries, now) = (Tries::default(), Instant::now());
         for number in 0..2 * COUNTED as u32 {
-            let [a, b, c, d] = number.to_be_bytes();
-            tries.note(Mac([2, 0, a, b, c, d]), false, now);
+            tries.note(mac(number), IpAddr::from(number.to_be_bytes()), false, now);
         }
-        assert_eq!(tries.counts.lock().unwrap().len(), COUNTED);
+        let counts = tries.counts.lock().unwrap();
+        assert_eq!((counts.machines.len(), counts.addresses.len()), (COUNTED, COUNTED));
     }
 }

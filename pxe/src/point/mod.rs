@@ -201,15 +201,15 @@ impl<D: Directory> Point<D> {
 
     /// Looks at a password; `None` if there is none yet.
     async fn check(&self, asked: &Asked<'_>, hash: &str) -> Option<Verdict> {
-        let (given, mac) = (asked.password?.to_owned(), asked.machine.mac);
-        if let Some(paused) = self.tries.pause(mac, Instant::now()) {
+        let (given, mac, from) = (asked.password?.to_owned(), asked.machine.mac, asked.from.ip());
+        // Of many tries at once each is counted before the next one is looked at, but for the two that are.
+        let Ok(_turn) = self.hashing.acquire().await else { return Some(Verdict::Paused { wait: Duration::ZERO }) };
+        if let Some(paused) = self.tries.pause(mac, from, Instant::now()) {
             return Some(paused);
         }
-        // Who makes up many machines waits for the others'.
-        let Ok(_turn) = self.hashing.acquire().await else { return Some(Verdict::Paused { wait: Duration::ZERO }) };
         let hash = hash.to_owned();
         let right = tokio::task::spawn_blocking(move || password::is_right(&given, &hash)).await.unwrap_or(false);
-        Some(self.tries.note(mac, right, Instant::now()))
+        Some(self.tries.note(mac, from, right, Instant::now()))
     }
 
     /// A machine has loaded all files of its boot image.

@@ -100,7 +100,9 @@ impl Running {
                 notes.note_tftp(&event);
             };
             TftpServer::start(settings.pxe.tftp_settings(&own), point.clone(), tell).map_err(|error| {
-                failure(&error).with_help(Some("port 69 needs CAP_NET_BIND_SERVICE (docs/booting.md), and may be another server's"))
+                failure(&error).with_help(Some(
+                    "port 69 needs CAP_NET_BIND_SERVICE (docs/booting.md), and may be another server's",
+                ))
             })?
         };
         let dhcp = start_dhcp(&settings, &point, leases, journal.clone())?;

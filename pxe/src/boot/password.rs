@@ -117,7 +117,7 @@ pub fn is_right(password: &str, hash: &str) -> bool {
 impl Tries {
     /// Before a try of `mac` from an address: `None` if it may.
     pub fn pause(&self, mac: Mac, from: IpAddr, now: Instant) -> Option<Verdict> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let machine = wait(counts.machines.get(&mac), TRIES, now);
         let address = wait(counts.addresses.get(&from), TRIES_OF_ADDRESS, now);
         let all = Duration::from_secs_f64((counts.all(now) - BURST + 1.0).max(0.0));

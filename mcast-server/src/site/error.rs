@@ -160,7 +160,7 @@ impl SiteError {
     }
 
     /// Whether it is the row's fault: it will never be taken.
-    pub(super) fn is_data(&self) -> bool {
+    pub(crate) fn is_data(&self) -> bool {
         matches!(self, Self::Data { .. })
     }
 

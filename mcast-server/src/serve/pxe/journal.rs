@@ -1,179 +1,305 @@
-//! What the site is told of machines, a little later: nobody waits for its database, and nothing is lost while it is
-//! away, but for the oldest notes.
+//! Writes behind what happens to machines, so that nobody who answers one waits for the database: first the addresses
+//! that they were given, then what they have done, then what is only told.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use command_line::chain;
-use pxe::dhcp::{Lease, Network};
+use pxe::boot::BootNote;
+use pxe::dhcp::{Lease, LeaseChange, Network};
 use pxe::machine::Mac;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
+use super::follow::{Done, Memory};
+use crate::config::Pxe;
 use crate::site::{BootRow, PxeLeaseRow, Site, SiteError};
 
-/// Notes that wait for the database.
-const WAITING: usize = 10_000;
-/// After an attempt that failed.
-const PAUSE: Duration = Duration::from_secs(1);
-/// What comes within this is written together.
-const GATHER: Duration = Duration::from_millis(50);
-/// Days for which what happened is kept, and between two looks for what is older.
-const DAYS: u32 = 90;
-const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
+/// Addresses that wait at most, and what machines have done.
+const MOST_LEASES: usize = 65_536;
+/// Notes that wait at most; of more the oldest are given up.
+const MOST_NOTES: usize = 8192;
+/// Rows of one transaction.
+const AT_ONCE: usize = 500;
+/// Least time between two batches.
+const SPACING: Duration = Duration::from_millis(200);
+/// Pause after the first failure; it doubles with each one.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// Longest pause between two tries.
+const LAST_PAUSE: Duration = Duration::from_secs(2);
 
-/// What is to be written.
+/// A handle on the task that writes, which ends with it.
 pub(crate) struct Journal {
-    site: Site,
-    server: String,
-    pending: Mutex<Pending>,
-    news: Notify,
-    /// Told when all is written.
-    written: Notify,
+    inbox: Arc<Inbox>,
+    networks: Vec<Network>,
+    state: watch::Receiver<JournalState>,
+    written: watch::Receiver<u64>,
+    task: AbortHandle,
 }
 
+/// How it fares.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct JournalState {
+    /// The database refused or did not answer the last time.
+    pub(crate) failing: bool,
+    /// What waited when it was tried last.
+    pub(crate) pending: usize,
+    /// What was given up: there was no room for it, or the database would not keep it.
+    pub(crate) dropped: u64,
+}
+
+/// Shared by those who tell and the task.
+#[derive(Default)]
+struct Inbox {
+    pending: Mutex<Pending>,
+    filled: Notify,
+}
+
+/// What waits.
 #[derive(Default)]
 struct Pending {
-    /// The last word on each address: whose it is, or nobody's.
-    leases: BTreeMap<(Network, Ipv4Addr), Option<PxeLeaseRow>>,
-    done: Vec<(String, Mac)>,
-    boots: VecDeque<BootRow>,
-    /// Notes that found no room.
-    lost: u64,
-    /// Is being written.
-    busy: bool,
+    /// Of each address the latest; none: it is nobody's.
+    leases: BTreeMap<(Network, Ipv4Addr), Option<Lease>>,
+    done: BTreeSet<Done>,
+    notes: VecDeque<BootRow>,
+    /// How often something was left so far.
+    added: u64,
+    dropped: u64,
 }
 
-impl Pending {
-    fn is_empty(&self) -> bool {
-        self.leases.is_empty() && self.done.is_empty() && self.boots.is_empty()
+/// The addresses that were given in this server's networks before it started.
+///
+/// # Errors
+/// [`SiteError`] of the database.
+pub(crate) async fn known_leases(site: &Site, settings: &Pxe) -> Result<Vec<Lease>, SiteError> {
+    let mut leases = Vec::new();
+    for network in &settings.networks {
+        leases.extend(site.pxe_leases_in(network.network).await?.into_iter().map(PxeLeaseRow::into_lease));
     }
+    Ok(leases)
 }
 
 impl Journal {
-    pub(super) fn new(site: Site, server: String) -> Arc<Self> {
-        Arc::new(Self { site, server, pending: Mutex::default(), news: Notify::new(), written: Notify::new() })
+    /// Starts the task on the current runtime.
+    pub(crate) fn start(memory: Arc<Memory>, site: Site, server: String, settings: &Pxe) -> Self {
+        let inbox = Arc::new(Inbox::default());
+        let (state_sender, state) = watch::channel(JournalState::default());
+        let (written_sender, written) = watch::channel(0);
+        let writer =
+            Writer { inbox: inbox.clone(), memory, site, server, state: state_sender, written: written_sender };
+        let task = tokio::spawn(writer.run()).abort_handle();
+        let networks = settings.networks.iter().map(|network| network.network).collect();
+        Self { inbox, networks, state, written, task }
     }
 
-    /// A lease began, goes on, or is over.
-    pub(super) fn lease(&self, network: Network, lease: &Lease, granted: bool) {
-        let row = granted.then(|| PxeLeaseRow::new(network, lease));
-        self.pending().leases.insert((network, lease.address), row);
-        self.news.notify_one();
+    /// An address was given, or is nobody's any more.
+    pub(crate) fn lease(&self, change: &LeaseChange) {
+        let (lease, held) = match change {
+            LeaseChange::Granted(lease) => (lease, true),
+            LeaseChange::Ended { lease, .. } => (lease, false),
+            _ => return,
+        };
+        let Some(network) = self.networks.iter().find(|network| network.contains(lease.address)) else { return };
+        let key = (*network, lease.address);
+        self.inbox.add(|pending| {
+            let Pending { leases, dropped, .. } = pending;
+            if leases.len() >= MOST_LEASES && !leases.contains_key(&key) {
+                *dropped += 1;
+            } else {
+                leases.insert(key, held.then(|| lease.clone()));
+            }
+        });
     }
 
     /// A machine has booted what was for once.
-    pub(super) fn put_done(&self, done: (String, Mac)) {
-        self.pending().done.push(done);
-        self.news.notify_one();
+    pub(super) fn done(&self, deployment: &str, mac: Mac) {
+        self.inbox.add(|pending| {
+            if pending.done.len() >= MOST_LEASES {
+                pending.dropped += 1;
+            } else {
+                pending.done.insert((deployment.to_owned(), mac));
+            }
+        });
     }
 
-    /// What is done and not written yet.
-    pub(super) fn done(&self) -> Vec<(String, Mac)> {
-        self.pending().done.clone()
+    /// Something happened to a machine.
+    pub(super) fn note(&self, note: &BootNote) {
+        let row = BootRow::new(SystemTime::now(), note);
+        self.inbox.add(|pending| {
+            pending.notes.push_back(row);
+            pending.bound();
+        });
     }
 
-    /// Something happened.
-    pub(super) fn boot(&self, row: BootRow) {
-        let mut pending = self.pending();
-        if pending.boots.len() >= WAITING {
-            pending.boots.pop_front();
-            pending.lost += 1;
+    /// How it fares, now and at every change.
+    pub(crate) fn state(&self) -> watch::Receiver<JournalState> {
+        self.state.clone()
+    }
+
+    /// Waits until all that was told so far is written, for `limit` at most. Whether it is.
+    pub(crate) async fn flush(&self, limit: Duration) -> bool {
+        let mut written = self.written.clone();
+        let wanted = self.inbox.with(|pending| pending.added);
+        self.inbox.filled.notify_one();
+        matches!(timeout(limit, written.wait_for(|written| *written >= wanted)).await, Ok(Ok(_)))
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Inbox {
+    fn add(&self, leave: impl FnOnce(&mut Pending)) {
+        self.with(|pending| {
+            pending.added += 1;
+            leave(pending);
+        });
+        self.filled.notify_one();
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Pending) -> T) -> T {
+        work(&mut self.pending.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Pending {
+    fn len(&self) -> usize {
+        self.leases.len() + self.done.len() + self.notes.len()
+    }
+
+    fn bound(&mut self) {
+        while self.notes.len() > MOST_NOTES {
+            self.notes.pop_front();
+            self.dropped += 1;
         }
-        pending.boots.push_back(row);
-        drop(pending);
-        self.news.notify_one();
     }
 
-    fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    /// All that waits.
+    fn take(&mut self) -> Self {
+        let (added, dropped) = (self.added, self.dropped);
+        std::mem::replace(self, Self { added, dropped, ..Self::default() })
     }
 
-    /// Writes what comes, for ever.
-    pub(super) async fn run(self: Arc<Self>) {
-        let (mut away, mut pruned) = (false, None::<Instant>);
+    /// Puts back what was not written, where nothing newer came.
+    fn put_back(&mut self, older: Self) {
+        for (key, lease) in older.leases {
+            if let Entry::Vacant(free) = self.leases.entry(key) {
+                free.insert(lease);
+            }
+        }
+        self.done.extend(older.done);
+        let newer = std::mem::replace(&mut self.notes, older.notes);
+        self.notes.extend(newer);
+        self.bound();
+    }
+}
+
+/// The task.
+struct Writer {
+    inbox: Arc<Inbox>,
+    memory: Arc<Memory>,
+    site: Site,
+    server: String,
+    state: watch::Sender<JournalState>,
+    written: watch::Sender<u64>,
+}
+
+impl Writer {
+    async fn run(self) {
+        let mut pause = Duration::ZERO;
         loop {
-            self.news.notified().await;
-            tokio::time::sleep(GATHER).await;
-            while let Err(error) = self.write().await {
-                if !std::mem::replace(&mut away, true) {
-                    warn!("the site is not told of its machines, and will be later: {}", chain(&error));
+            if pause.is_zero() {
+                self.inbox.filled.notified().await;
+            }
+            let mut batch = self.inbox.with(Pending::take);
+            let reached = batch.added;
+            let written = self.write(&mut batch).await;
+            self.inbox.with(|pending| pending.put_back(batch));
+            self.tell(written.as_ref().err());
+            match written {
+                Ok(()) => {
+                    pause = Duration::ZERO;
+                    self.written.send_replace(reached);
+                    sleep(SPACING).await;
                 }
-                tokio::time::sleep(PAUSE).await;
-            }
-            if std::mem::take(&mut away) {
-                info!("the site is told of its machines again");
-            }
-            let lost = std::mem::take(&mut self.pending().lost);
-            if lost > 0 {
-                warn!("{lost} notes of machines are lost: the database was away for too long");
-            }
-            self.written.notify_waiters();
-            if pruned.is_none_or(|at| at.elapsed() > PRUNE_INTERVAL) {
-                pruned = Some(Instant::now());
-                if let Err(error) = self.site.prune_pxe(DAYS).await {
-                    warn!("what is older than {DAYS} days is kept: {}", chain(&error));
+                Err(_) => {
+                    pause = (pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
+                    sleep(pause).await;
                 }
             }
         }
     }
 
-    /// Waits until all is written; false if it is not within `limit`.
-    pub(super) async fn flush(&self, limit: Duration) -> bool {
-        let all = async {
-            loop {
-                let written = self.written.notified();
-                {
-                    let pending = self.pending();
-                    if pending.is_empty() && !pending.busy {
-                        return;
-                    }
-                }
-                self.news.notify_one();
-                written.await;
+    /// Writes what is there and takes it out; on an error the rest is left.
+    async fn write(&self, batch: &mut Pending) -> Result<(), SiteError> {
+        while !batch.leases.is_empty() {
+            let some: Vec<_> = batch.leases.iter().take(AT_ONCE).map(|(key, lease)| (*key, lease.clone())).collect();
+            let held =
+                some.iter().filter_map(|((network, _), lease)| Some(PxeLeaseRow::new(*network, lease.as_ref()?)));
+            let held: Vec<_> = held.collect();
+            let gone: Vec<_> = some.iter().filter(|(_, lease)| lease.is_none()).map(|(key, _)| *key).collect();
+            if !held.is_empty() {
+                self.judged(self.site.put_pxe_leases(&self.server, &held).await, held.len())?;
             }
-        };
-        tokio::time::timeout(limit, all).await.is_ok()
-    }
-
-    /// Writes all that is there: leases first, on which others rely.
-    async fn write(&self) -> Result<(), SiteError> {
-        self.pending().busy = true;
-        let written = self.write_all().await;
-        self.pending().busy = false;
-        written
-    }
-
-    async fn write_all(&self) -> Result<(), SiteError> {
-        let leases = self.pending().leases.clone();
-        let (kept, gone): (Vec<_>, Vec<_>) = leases.iter().partition(|(_, row)| row.is_some());
-        let kept: Vec<_> = kept.into_iter().filter_map(|(_, row)| row.clone()).collect();
-        let gone: Vec<_> = gone.into_iter().map(|(place, _)| *place).collect();
-        if !kept.is_empty() {
-            self.site.put_pxe_leases(&self.server, &kept).await?;
+            if !gone.is_empty() {
+                self.judged(self.site.delete_pxe_leases(&gone).await, gone.len())?;
+            }
+            for (key, _) in &some {
+                batch.leases.remove(key);
+            }
         }
-        if !gone.is_empty() {
-            self.site.delete_pxe_leases(&gone).await?;
+        while !batch.done.is_empty() {
+            let some: Vec<_> = batch.done.iter().take(AT_ONCE).cloned().collect();
+            self.judged(self.site.put_done(&some).await, some.len())?;
+            self.memory.written(&some);
+            for done in &some {
+                batch.done.remove(done);
+            }
         }
-        // What has changed meanwhile is written again.
-        self.pending().leases.retain(|place, row| leases.get(place) != Some(row));
-
-        let done = self.pending().done.clone();
-        if !done.is_empty() {
-            self.site.put_done(&done).await?;
-            self.pending().done.drain(..done.len());
-        }
-        let boots: Vec<_> = self.pending().boots.iter().cloned().collect();
-        if !boots.is_empty() {
-            let lost = self.pending().lost;
-            self.site.put_boots(&self.server, &boots).await?;
-            let mut pending = self.pending();
-            // Some of them may have made room meanwhile.
-            let left = boots.len() - usize::try_from(pending.lost - lost).unwrap_or(usize::MAX).min(boots.len());
-            pending.boots.drain(..left);
+        while !batch.notes.is_empty() {
+            let some = batch.notes.len().min(AT_ONCE);
+            let rows: Vec<_> = batch.notes.iter().take(some).cloned().collect();
+            self.judged(self.site.put_boots(&self.server, &rows).await, some)?;
+            batch.notes.drain(..some);
         }
         Ok(())
+    }
+
+    /// What the database will never keep is given up, lest all that comes after it waits for ever.
+    fn judged(&self, written: Result<(), SiteError>, rows: usize) -> Result<(), SiteError> {
+        match written {
+            Err(error) if error.is_data() => {
+                warn!(rows, "gave up what the site database cannot keep: {}", chain(&error));
+                self.inbox.with(|pending| pending.dropped += rows as u64);
+                Ok(())
+            }
+            written => written,
+        }
+    }
+
+    /// Says once that nothing can be written, and that it can again.
+    fn tell(&self, failed: Option<&SiteError>) {
+        let (pending, dropped) = self.inbox.with(|pending| (pending.len(), pending.dropped));
+        let state = JournalState { failing: failed.is_some(), pending, dropped };
+        self.state.send_if_modified(|before| {
+            match failed {
+                Some(error) if !before.failing => {
+                    warn!("what happens to booting machines is kept and written later: {}", chain(error));
+                }
+                None if before.failing => info!(dropped, "what happened to booting machines is written"),
+                _ => {}
+            }
+            let changed = *before != state;
+            *before = state;
+            changed
+        });
     }
 }

@@ -1,19 +1,23 @@
 //! The service point of this server (`[pxe]`): its sockets and threads, from the settings to the end.
 //!
-//! [`directory`] is the site as the crate `pxe` asks it, [`journal`] tells the site what happened, [`networks`] says
-//! where to listen, [`hello`] answers machines that have booted into the client.
+//! [`directory`] is the site as the crate `pxe` asks it: [`follow`] keeps what machines are to boot in memory,
+//! [`journal`] writes behind what happened. [`networks`] says where to listen, [`hello`] answers machines that have
+//! booted into the client.
 
 mod directory;
+mod follow;
 mod hello;
 mod journal;
 mod networks;
+#[cfg(test)]
+mod tests;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use pxe::dhcp::driver::Listening;
-use pxe::dhcp::{self, DhcpServer, DriverConfig, LeaseChange, Network};
+use pxe::dhcp::{self, DhcpServer, DriverConfig};
 use pxe::images::{Loaders, Store};
 use pxe::point::PointSettings;
 use pxe::tftp::TftpServer;
@@ -22,10 +26,11 @@ use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 pub(crate) use self::directory::Directory;
+pub(crate) use self::follow::FollowState;
 pub(crate) use self::hello::routes as hello_routes;
-use self::journal::Journal;
+pub(crate) use self::journal::JournalState;
 use super::http::listener::Listener;
-use crate::config::{PxeMode, Settings};
+use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::site::Site;
 
@@ -76,8 +81,8 @@ impl Running {
         let settings = around.settings.clone();
         let failure = |error: &dyn std::error::Error| Failure::of(Exit::Error, error);
         let images = Store::open(settings.boot_images()).map_err(|error| failure(&error))?;
-        let journal = Journal::new(around.site.clone(), around.server.clone());
-        let directory = Directory::open(&around, journal.clone()).await?;
+        let directory = Directory::open(around.site.clone(), around.server.clone(), &settings.pxe).await;
+        let directory = directory.map_err(|error| super::site_failure(&error))?;
         let point = pxe::point::Point::new(
             directory.clone(),
             images.clone(),
@@ -89,7 +94,8 @@ impl Running {
                 trust: around.trust.clone(),
             },
         );
-        let leases = leases(&around.site, &settings).await?;
+        let leases = journal::known_leases(&around.site, &settings.pxe).await;
+        let leases = leases.map_err(|error| super::site_failure(&error))?;
         let addresses = networks::addresses(&settings.pxe)?;
         let tftp = {
             let (notes, own) = (point.clone(), addresses.iter().map(|(_, address)| *address).collect::<Vec<_>>());
@@ -105,13 +111,12 @@ impl Running {
                 ))
             })?
         };
-        let dhcp = start_dhcp(&settings, &point, leases, journal.clone())?;
+        let dhcp = start_dhcp(&settings, &point, leases, directory.clone())?;
         let listening = match &dhcp {
             Some(dhcp) => dhcp.listening().to_vec(),
             None => networks::listening(addresses),
         };
-        tokio::spawn(directory.clone().follow(around.stop.clone()));
-        tokio::spawn(journal.run());
+        tokio::spawn(directory.memory().clone().follow(around.changes.clone(), around.stop.clone()));
         tokio::spawn(look_at_images(images, around.stop.clone()));
         for place in &listening {
             let (interface, address) = (&place.interface, place.address);
@@ -142,48 +147,33 @@ impl Running {
 
     /// Asks the site anew: something was changed here.
     pub(crate) fn refresh(&self) {
-        self.directory.refresh();
+        self.directory.memory().hurry();
+    }
+
+    /// How fresh is what machines are answered by, and what waits to be written.
+    #[allow(dead_code, reason = "the metrics show it next")]
+    pub(crate) fn standing(&self) -> (FollowState, JournalState) {
+        (self.directory.memory().state().borrow().clone(), self.directory.journal().state().borrow().clone())
     }
 
     /// Tells the site what it does not know yet.
     pub(crate) async fn flush(&self, limit: Duration) -> bool {
-        self.directory.journal().flush(limit).await
+        self.directory.flush(limit).await
     }
-}
-
-/// Leases that stand, of the networks that are served.
-async fn leases(site: &Site, settings: &Settings) -> Result<Vec<dhcp::Lease>, Failure> {
-    let mut leases = Vec::new();
-    if settings.pxe.mode == PxeMode::Full {
-        for network in &settings.pxe.networks {
-            let rows = site.pxe_leases_in(network.network).await;
-            leases.extend(rows.map_err(|error| super::site_failure(&error))?.into_iter().map(|row| row.into_lease()));
-        }
-    }
-    Ok(leases)
 }
 
 fn start_dhcp(
     settings: &Settings,
     point: &Arc<pxe::point::Point<Directory>>,
     leases: Vec<dhcp::Lease>,
-    journal: Arc<Journal>,
+    directory: Arc<Directory>,
 ) -> Result<Option<DhcpServer>, Failure> {
     let Some(how) = settings.pxe.dhcp_settings() else { return Ok(None) };
-    let networks: Vec<Network> = settings.pxe.networks.iter().map(|network| network.network).collect();
-    let network_of = move |address| networks.iter().copied().find(|network| network.contains(address));
     let notes = point.clone();
     let tell = move |event: dhcp::Event| {
         notes.note_dhcp(&event);
-        if let dhcp::Event::LeaseChanged(change) = event {
-            let (lease, granted) = match change {
-                LeaseChange::Granted(lease) => (lease, true),
-                LeaseChange::Ended { lease, .. } => (lease, false),
-                _ => return,
-            };
-            if let Some(network) = network_of(lease.address) {
-                journal.lease(network, &lease, granted);
-            }
+        if let dhcp::Event::LeaseChanged(change) = &event {
+            directory.journal().lease(change);
         }
     };
     let config = DriverConfig { settings: how, interfaces: settings.pxe.interfaces.clone(), leases };

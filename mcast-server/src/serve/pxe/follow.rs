@@ -1,0 +1,226 @@
+//! What machines are to boot, in memory: fresh while the database answers, as it was last known while it does not.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use command_line::chain;
+use pxe::boot;
+use pxe::machine::Mac;
+use tokio::sync::{Notify, watch};
+use tracing::{debug, info, warn};
+
+use crate::config::{Pxe, Settings};
+use crate::site::{Site, SiteError, Snapshot};
+
+/// Between two questions whether something has changed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Looks after which all is read whatever the revision is: that of a database that was restored from a copy may be
+/// the one that is known.
+const READ_LOOKS: u32 = 60;
+/// How long it is kept what happened to machines, and how often it is looked through.
+const BOOT_DAYS: u32 = 90;
+const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Of a deployment and a machine that has done it.
+pub(super) type Done = (String, Mac);
+
+/// What machines are to boot.
+pub(crate) struct Memory {
+    site: Site,
+    /// What holds at this server; answered in microseconds.
+    here: RwLock<Arc<boot::Site>>,
+    known: Mutex<Known>,
+    /// One reads at a time, so that what was read first is not taken for newer.
+    reading: tokio::sync::Mutex<()>,
+    wanted: Notify,
+    state: watch::Sender<FollowState>,
+}
+
+/// What it is made of.
+struct Known {
+    /// As the database has it.
+    snapshot: Snapshot,
+    /// This server's word on it.
+    settings: Pxe,
+    /// What was done here and is not in the snapshot, and whether it is written.
+    done: BTreeMap<Done, bool>,
+}
+
+/// How fresh it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FollowState {
+    /// The database answered when it was asked last.
+    pub(crate) reachable: bool,
+    /// Since when it does or does not.
+    pub(crate) since: Instant,
+    /// Which state is known.
+    pub(crate) revision: i64,
+}
+
+impl Memory {
+    /// Reads what is to be known first.
+    ///
+    /// # Errors
+    /// [`SiteError`], if it cannot be read.
+    pub(crate) async fn open(site: Site, settings: &Pxe) -> Result<Arc<Self>, SiteError> {
+        let snapshot = site.pxe_snapshot().await?;
+        let state = FollowState { reachable: true, since: Instant::now(), revision: snapshot.revision };
+        let known = Known { snapshot, settings: settings.clone(), done: BTreeMap::new() };
+        Ok(Arc::new(Self {
+            site,
+            here: RwLock::new(Arc::new(known.here())),
+            known: Mutex::new(known),
+            reading: tokio::sync::Mutex::default(),
+            wanted: Notify::new(),
+            state: watch::Sender::new(state),
+        }))
+    }
+
+    /// What holds now.
+    pub(crate) fn site(&self) -> Arc<boot::Site> {
+        self.here.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How fresh it is, now and at every change.
+    pub(crate) fn state(&self) -> watch::Receiver<FollowState> {
+        self.state.subscribe()
+    }
+
+    /// Takes this server's settings, which a reload may have changed.
+    pub(crate) fn settle(&self, settings: &Pxe) {
+        self.change(|known| known.settings = settings.clone());
+    }
+
+    /// Reads all anew, so that what was just changed holds here, too.
+    ///
+    /// # Errors
+    /// [`SiteError`]; then what was known goes on to hold.
+    #[cfg(test)]
+    pub(crate) async fn refresh(&self) -> Result<(), SiteError> {
+        let turn = self.reading.lock().await;
+        let read = self.read().await;
+        drop(turn);
+        self.tell(read)
+    }
+
+    /// Has [`follow`](Self::follow) look at once.
+    pub(crate) fn hurry(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// Keeps it fresh, and by the newest settings, until `stop` says true.
+    pub(crate) async fn follow(
+        self: Arc<Self>,
+        mut settings: watch::Receiver<Arc<Settings>>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut pruned = Instant::now();
+        for number in 1_u32.. {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                () = self.wanted.notified() => {}
+                changed = settings.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.settle(&settings.borrow_and_update().pxe);
+                    continue;
+                }
+                _ = stop.wait_for(|stops| *stops) => return,
+            }
+            let looked = self.look(number.is_multiple_of(READ_LOOKS)).await;
+            // It has been told.
+            let reachable = self.tell(looked).is_ok();
+            if reachable && pruned.elapsed() >= PRUNE_INTERVAL {
+                pruned = Instant::now();
+                match self.site.prune_pxe(BOOT_DAYS).await {
+                    Ok(0) => {}
+                    Ok(rows) => info!(rows, "what happened to booting machines over {BOOT_DAYS} days ago is removed"),
+                    Err(error) => debug!("{}", chain(&error)),
+                }
+            }
+        }
+    }
+
+    /// A machine has done what was for once, which counts here from now on. Whether that is new.
+    pub(super) fn done(&self, done: Done) -> bool {
+        let known = self.site().done.contains(&done);
+        if !known {
+            self.change(|known| known.done.insert(done, false));
+        }
+        !known
+    }
+
+    /// The database knows this; what it says next holds.
+    pub(super) fn written(&self, done: &[Done]) {
+        self.known(|known| {
+            for done in done {
+                if let Some(written) = known.done.get_mut(done) {
+                    *written = true;
+                }
+            }
+        });
+        self.hurry();
+    }
+
+    /// Reads all if something has changed, or `anyway`.
+    async fn look(&self, anyway: bool) -> Result<(), SiteError> {
+        let _turn = self.reading.lock().await;
+        let unsettled = self.known(|known| known.done.values().any(|written| *written));
+        let is_news = anyway || unsettled || self.site.pxe_revision().await? != self.state.borrow().revision;
+        if is_news { self.read().await } else { Ok(()) }
+    }
+
+    async fn read(&self) -> Result<(), SiteError> {
+        let written = self.known(|known| {
+            let written = known.done.iter().filter(|(_, written)| **written);
+            written.map(|(done, _)| done.clone()).collect::<HashSet<_>>()
+        });
+        let snapshot = self.site.pxe_snapshot().await?;
+        let revision = snapshot.revision;
+        self.change(|known| {
+            known.done.retain(|done, _| !written.contains(done));
+            known.snapshot = snapshot;
+        });
+        self.state.send_if_modified(|state| std::mem::replace(&mut state.revision, revision) != revision);
+        Ok(())
+    }
+
+    /// Says once that the database went away, and that it came back.
+    fn tell(&self, looked: Result<(), SiteError>) -> Result<(), SiteError> {
+        self.state.send_if_modified(|state| {
+            let seconds = state.since.elapsed().as_secs();
+            match (&looked, state.reachable) {
+                (Err(error), true) => {
+                    warn!("machines boot by what is known, as the site cannot be asked: {}", chain(error));
+                }
+                (Ok(()), false) => info!(seconds, "machines boot by what the site says again"),
+                _ => return false,
+            }
+            (state.reachable, state.since) = (looked.is_ok(), Instant::now());
+            true
+        });
+        looked
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Known) -> T) {
+        self.known(|known| {
+            change(known);
+            *self.here.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known.here());
+        });
+    }
+
+    fn known<T>(&self, work: impl FnOnce(&mut Known) -> T) -> T {
+        work(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Known {
+    fn here(&self) -> boot::Site {
+        let mut site = self.snapshot.site.clone();
+        site.policy = self.settings.policy(&site.policy);
+        site.done.extend(self.done.keys().cloned());
+        site
+    }
+}

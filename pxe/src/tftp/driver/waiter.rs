@@ -9,10 +9,12 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
+use super::super::Time;
+
 /// Sockets that are looked at in one go.
 const BATCH: usize = 64;
 /// Waits that are shorter are measured by the timer: epoll counts in milliseconds.
-const FINE: Duration = Duration::from_millis(4);
+const FINE: Duration = Duration::from_millis(2);
 /// Of the timer, which no transfer has.
 const TIMER: u64 = u64::MAX;
 
@@ -20,6 +22,8 @@ const TIMER: u64 = u64::MAX;
 pub(super) struct Waiter {
     epoll: Epoll,
     timer: TimerFd,
+    /// What the timer is set to.
+    armed: Option<Time>,
     ready: [EpollEvent; BATCH],
 }
 
@@ -28,7 +32,7 @@ impl Waiter {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
         epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
-        Ok(Self { epoll, timer, ready: [EpollEvent::empty(); BATCH] })
+        Ok(Self { epoll, timer, armed: None, ready: [EpollEvent::empty(); BATCH] })
     }
 
     /// Tells of `socket` by `token` from now on; closing the socket ends that.
@@ -42,10 +46,17 @@ impl Waiter {
         Ok(self.epoll.modify(socket, &mut EpollEvent::new(EpollFlags::EPOLLIN | room, token))?)
     }
 
-    /// Waits, for `limit` at most if it is given; whose sockets are ready.
-    pub(super) fn wait(&mut self, limit: Option<Duration>) -> io::Result<impl Iterator<Item = u64> + use<>> {
-        if let Some(limit) = limit.filter(|limit| *limit < FINE && !limit.is_zero()) {
-            self.timer.set(Expiration::OneShot(TimeSpec::from_duration(limit)), TimerSetTimeFlags::empty())?;
+    /// Waits, until `deadline` at most if it is given; whose sockets are ready.
+    pub(super) fn wait(
+        &mut self,
+        now: Time,
+        deadline: Option<Time>,
+    ) -> io::Result<impl Iterator<Item = u64> + use<>> {
+        let limit = deadline.map(|at| at.saturating_sub(now));
+        if limit.is_some_and(|limit| limit < FINE && !limit.is_zero()) && self.armed != deadline {
+            let until = Expiration::OneShot(TimeSpec::from_duration(limit.unwrap_or_default()));
+            self.timer.set(until, TimerSetTimeFlags::empty())?;
+            self.armed = deadline;
         }
         // Rounded up: what wakes too early finds nothing to do.
         let millis = limit.map(|limit| i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX));
@@ -59,6 +70,7 @@ impl Waiter {
         if ready.iter().take(count).any(|event| event.data() == TIMER) {
             // It only says that the moment has come.
             let _ = self.timer.wait();
+            self.armed = None;
         }
         Ok(ready.into_iter().take(count).map(|event| event.data()).filter(|token| *token != TIMER))
     }

@@ -74,8 +74,8 @@ impl Worker {
 
     pub(super) fn run(mut self) {
         while !self.shared.stop.load(Ordering::Acquire) {
-            let limit = self.agenda.next().map(|at| at.saturating_sub(self.now()));
-            match self.waiter.wait(limit) {
+            let now = self.now();
+            match self.waiter.wait(now, self.agenda.next()) {
                 Ok(ready) => ready.for_each(|token| self.look_at(token)),
                 Err(error) => self.trouble("wait for datagrams", &error),
             }

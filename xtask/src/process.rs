@@ -131,6 +131,19 @@ impl Running {
         self.memory
     }
 
+    /// How many descriptors it has open now.
+    pub(crate) fn descriptors(&self) -> Result<usize> {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        Ok(std::fs::read_dir(&folder).with_context(|| format!("cannot read {folder}"))?.count())
+    }
+
+    /// Bytes that it had resident at most so far, by the kernel's account.
+    pub(crate) fn resident_peak(&self) -> Result<u64> {
+        let status = format!("/proc/{}/status", self.child.id());
+        let text = std::fs::read_to_string(&status).with_context(|| format!("cannot read {status}"))?;
+        Ok(parse_memory(&text).resident)
+    }
+
     /// Looks at the process: how it ended, or `None` while it runs.
     pub(crate) fn poll(&mut self) -> Result<Option<Ended>> {
         if self.ended.is_none() {

@@ -47,11 +47,7 @@ impl Waiter {
     }
 
     /// Waits, until `deadline` at most if it is given; whose sockets are ready.
-    pub(super) fn wait(
-        &mut self,
-        now: Time,
-        deadline: Option<Time>,
-    ) -> io::Result<impl Iterator<Item = u64> + use<>> {
+    pub(super) fn wait(&mut self, now: Time, deadline: Option<Time>) -> io::Result<impl Iterator<Item = u64> + use<>> {
         let limit = deadline.map(|at| at.saturating_sub(now));
         if limit.is_some_and(|limit| limit < FINE && !limit.is_zero()) && self.armed != deadline {
             let until = Expiration::OneShot(TimeSpec::from_duration(limit.unwrap_or_default()));

@@ -13,6 +13,7 @@ mod server;
 mod sessions;
 mod settings;
 mod suites;
+mod tftp;
 mod version;
 mod wims;
 
@@ -46,7 +47,7 @@ pub(super) enum Need {
 }
 
 /// All of them, in the order in which they run.
-pub(super) const ALL: [&[Scenario]; 16] = [
+pub(super) const ALL: &[&[Scenario]] = &[
     &rooms::SCENARIOS,
     &clients::SCENARIOS,
     &ladder::SCENARIOS,
@@ -60,6 +61,7 @@ pub(super) const ALL: [&[Scenario]; 16] = [
     &doctor::SCENARIOS,
     &boots::TABLE,
     &boots::SCENARIOS,
+    &tftp::SCENARIOS,
     &suites::SCENARIOS,
     &version::SCENARIOS,
     &instructions::SCENARIOS,

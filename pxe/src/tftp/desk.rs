@@ -2,15 +2,14 @@
 //! is asked and of what goes on.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use super::Time;
 use super::wire::{ErrorCode, Mode, Options, Packet};
 use crate::files::{BadName, BootName};
 
-/// A client that has not been heard of for so long makes room when all places are taken. Clients answer within
-/// milliseconds; nobody who is alive has been silent for the longest time.
-pub const SILENT: Duration = Duration::from_millis(300);
+/// Who has been sent the same so often in a row without a word makes room when all places are taken. The waits
+/// between are measured by the client's own round trips, so that a slow one is not silent sooner than others.
+const LATE: u32 = 2;
 
 /// Somebody wants a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +94,8 @@ pub struct Standing {
     pub heard_at: Time,
     /// Whether it has answered since its request.
     pub proven: bool,
+    /// How often in a row something was sent again for want of an answer.
+    pub resends: u32,
     /// Whether it asked for the very same.
     pub same: bool,
 }
@@ -111,46 +112,41 @@ pub enum Admission {
     Again(u64),
     /// It is one that goes on, heard twice.
     Twice,
-    /// There is no place, and nobody who would make room.
+    /// There is no place, and nobody who would make room. It is best not answered: the client asks again, and
+    /// an error would end its boot.
     Full,
 }
 
 /// Decides on a request of `client`, by what goes on.
 ///
 /// Room is made by those that never answered, the oldest first, as their addresses may be forged; then by
-/// those that are silent for the longest time, and for [`SILENT`] at least. A client at its own limit only takes
-/// from itself.
-pub fn admit(
-    now: Time,
-    limits: Limits,
-    client: SocketAddr,
-    standing: impl Iterator<Item = Standing> + Clone,
-) -> Admission {
-    let silent = |one: &Standing| now.saturating_sub(one.heard_at) >= SILENT;
+/// those of which nothing was heard for the longest time, though something was sent again to them. A client at
+/// its own limit only takes from itself.
+pub fn admit(limits: Limits, client: SocketAddr, standing: impl Iterator<Item = Standing> + Clone) -> Admission {
     if let Some(same_port) = standing.clone().find(|one| one.client == client) {
         return match same_port {
             Standing { proven: false, same: true, id, .. } => Admission::Again(id),
             // A datagram that the network has doubled.
-            Standing { proven: true, same: true, .. } if !silent(&same_port) => Admission::Twice,
+            Standing { proven: true, same: true, resends, .. } if resends < LATE => Admission::Twice,
             // Firmware that begins anew, from a port of its own.
             Standing { id, .. } => Admission::Serve { instead_of: Some(id) },
         };
     }
     let own = standing.clone().filter(|one| one.client.ip() == client.ip());
     if own.clone().count() >= limits.per_client {
-        make_room(now, own)
+        make_room(own)
     } else if standing.clone().count() >= limits.total {
-        make_room(now, standing)
+        make_room(standing)
     } else {
         Admission::Serve { instead_of: None }
     }
 }
 
 /// Who has to go, if anybody has.
-pub fn make_room(now: Time, standing: impl Iterator<Item = Standing> + Clone) -> Admission {
+pub fn make_room(standing: impl Iterator<Item = Standing> + Clone) -> Admission {
     let unproven = standing.clone().filter(|one| !one.proven).min_by_key(|one| one.heard_at);
-    let silent = |one: &Standing| now.saturating_sub(one.heard_at) >= SILENT;
-    match unproven.or_else(|| standing.min_by_key(|one| one.heard_at).filter(silent)) {
+    let late = standing.filter(|one| one.resends >= LATE);
+    match unproven.or_else(|| late.min_by_key(|one| one.heard_at)) {
         Some(one) => Admission::Serve { instead_of: Some(one.id) },
         None => Admission::Full,
     }
@@ -169,11 +165,12 @@ mod tests {
     }
 
     fn one(id: u64, client: SocketAddr, silent_ms: u64, proven: bool) -> Standing {
-        Standing { id, client, heard_at: NOW - Duration::from_millis(silent_ms), proven, same: true }
+        let resends = if silent_ms > 100 { 3 } else { 0 };
+        Standing { id, client, heard_at: NOW - Time::from_millis(silent_ms), proven, resends, same: true }
     }
 
     fn decide(who: SocketAddr, standing: &[Standing]) -> Admission {
-        admit(NOW, LIMITS, who, standing.iter().copied())
+        admit(LIMITS, who, standing.iter().copied())
     }
 
     fn request(name: &[u8], mode: Mode) -> Request<'_> {
@@ -236,8 +233,8 @@ mod tests {
             one(4, client(4, 1), 5000, true),
         ];
         assert_eq!(decide(client(9, 1), &all), Admission::Serve { instead_of: Some(4) });
-        all[0].heard_at = NOW;
-        all[3].heard_at = NOW;
+        all[0].resends = 1;
+        all[3].resends = 1;
         assert_eq!(decide(client(9, 1), &all), Admission::Full);
     }
 

@@ -8,6 +8,10 @@ use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
+/// Bytes of requests that may wait, each with some hundred of the kernel's own: a room of machines that are
+/// switched on together.
+const WAITING: usize = 1 << 20;
+
 /// A socket that requests come to.
 pub(super) struct Door {
     socket: UdpSocket,
@@ -33,6 +37,9 @@ impl Door {
         } else {
             setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
         }
+        // More than the system's limit is a privilege; up to the limit everybody may have.
+        let _ = setsockopt(&socket, sockopt::RcvBufForce, &WAITING)
+            .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &WAITING));
         socket.bind(&address.into())?;
         let socket: UdpSocket = socket.into();
         // Room for the larger of the two.

@@ -65,6 +65,7 @@ impl Seat {
             client: self.served.client,
             heard_at: self.transfer.heard_at(),
             proven: self.transfer.is_proven(),
+            resends: self.transfer.resends(),
             same: self.asked == *asked,
         }
     }

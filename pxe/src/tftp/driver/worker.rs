@@ -165,7 +165,7 @@ impl Worker {
 
     fn admit(&mut self, now: Time, knock: &Knock, asked: Asked) {
         let standing = self.seats.iter().map(|(id, seat)| seat.standing(*id, &asked));
-        match desk::admit(now, self.settings.limits(), knock.client, standing) {
+        match desk::admit(self.settings.limits(), knock.client, standing) {
             Admission::Twice => {}
             Admission::Again(id) => {
                 if let Some(seat) = self.seats.get_mut(&id) {
@@ -184,8 +184,7 @@ impl Worker {
                 }
             }
             Admission::Full => {
-                let reason = "all places are taken by clients that answer";
-                let refusal = Refusal::with(ErrorCode::OTHER, "the server is busy, try again", reason);
+                let refusal = Refusal::silent("all places are taken by clients that answer; it will ask again");
                 self.refuse(knock, Some(asked), refusal);
             }
         }
@@ -211,7 +210,7 @@ impl Worker {
     /// Whether somebody silent could be put out.
     fn free_descriptors(&mut self, now: Time, asked: &Asked) -> bool {
         let standing = self.seats.iter().map(|(id, seat)| seat.standing(*id, asked));
-        let Admission::Serve { instead_of: Some(id) } = desk::make_room(now, standing) else { return false };
+        let Admission::Serve { instead_of: Some(id) } = desk::make_room(standing) else { return false };
         self.put_out(now, id, Aborted::MadeRoom);
         true
     }

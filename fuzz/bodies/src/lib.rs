@@ -11,6 +11,7 @@ mod manifest;
 mod receiver;
 mod script;
 mod sender;
+mod tftp;
 mod wim;
 mod wire;
 
@@ -20,6 +21,7 @@ pub use leases::madcap;
 pub use manifest::manifest;
 pub use receiver::{ReceiverOp, receiver};
 pub use sender::{ReportOp, SenderOp, client_address, sender};
+pub use tftp::{TftpOp, tftp, tftp_script};
 pub use wim::wim;
 pub use wire::{encode, wire};
 
@@ -27,7 +29,7 @@ pub use wire::{encode, wire};
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("wire", wire),
     ("wim", wim),
     ("manifest", manifest),
@@ -35,4 +37,5 @@ pub const TARGETS: [Target; 7] = [
     ("sender", sender),
     ("journal", journal),
     ("madcap", madcap),
+    ("tftp", tftp),
 ];

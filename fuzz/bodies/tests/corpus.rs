@@ -48,6 +48,7 @@ corpora! {
     a_sender_survives_the_corpus: "sender",
     journals_of_the_corpus_do_no_harm: "journal",
     madcap_messages_of_the_corpus_do_no_harm: "madcap",
+    transfers_of_the_corpus_do_no_harm: "tftp",
 }
 
 /// Writes the `valid-…` seeds anew, after the formats or the machines have changed:

@@ -1,5 +1,6 @@
 //! Makes the seeds that a fuzzer begins with: valid inputs of every kind, the same at every run.
 
+mod boots;
 mod leases;
 mod packets;
 mod session;
@@ -26,6 +27,7 @@ pub(crate) fn all() -> Vec<(&'static str, Seeds)> {
         ("sender", sender),
         ("journal", journals()),
         ("madcap", leases::all()),
+        ("tftp", boots::all()),
     ]
 }
 

@@ -5,6 +5,7 @@
 //! end. Seeds that should be are held to that by `tests/corpus.rs`.
 
 mod delivery;
+mod dhcp;
 mod journal;
 mod leases;
 mod manifest;
@@ -16,6 +17,7 @@ mod wim;
 mod wire;
 
 pub use delivery::{Delivery, GROUP, SESSION};
+pub use dhcp::{dhcp, dhcp_step};
 pub use journal::journal;
 pub use leases::madcap;
 pub use manifest::manifest;
@@ -29,7 +31,7 @@ pub use wire::{encode, wire};
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("wire", wire),
     ("wim", wim),
     ("manifest", manifest),
@@ -38,4 +40,5 @@ pub const TARGETS: [Target; 8] = [
     ("journal", journal),
     ("madcap", madcap),
     ("tftp", tftp),
+    ("dhcp", dhcp),
 ];

@@ -49,6 +49,7 @@ corpora! {
     journals_of_the_corpus_do_no_harm: "journal",
     madcap_messages_of_the_corpus_do_no_harm: "madcap",
     transfers_of_the_corpus_do_no_harm: "tftp",
+    dhcp_servers_survive_the_corpus: "dhcp",
 }
 
 /// Writes the `valid-…` seeds anew, after the formats or the machines have changed:

@@ -1,5 +1,6 @@
 //! Makes the seeds that a fuzzer begins with: valid inputs of every kind, the same at every run.
 
+mod addresses;
 mod boots;
 mod leases;
 mod packets;
@@ -28,6 +29,7 @@ pub(crate) fn all() -> Vec<(&'static str, Seeds)> {
         ("journal", journals()),
         ("madcap", leases::all()),
         ("tftp", boots::all()),
+        ("dhcp", addresses::all()),
     ]
 }
 

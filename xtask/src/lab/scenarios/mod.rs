@@ -3,6 +3,7 @@
 mod bad_input;
 mod boots;
 mod clients;
+mod dhcp;
 mod doctor;
 mod images;
 mod instructions;
@@ -59,6 +60,7 @@ pub(super) const ALL: &[&[Scenario]] = &[
     &images::SCENARIOS,
     &bad_input::SCENARIOS,
     &doctor::SCENARIOS,
+    &dhcp::SCENARIOS,
     &boots::TABLE,
     &boots::SCENARIOS,
     &tftp::SCENARIOS,

@@ -66,7 +66,7 @@ impl Bench<'_> {
     pub(crate) fn ctl(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.net().in_sender(&self.lab().binaries.server);
         command.args(["ctl", "--server", &format!("http://127.0.0.1:{LOCAL_PORT}")]);
-        command.env("MCAST_TOKEN", TOKEN).arg("pxe").args(arguments);
+        command.env("MCAST_CTL_TOKEN", TOKEN).arg("pxe").args(arguments);
         tools::finish(&mut command)
     }
 
@@ -74,7 +74,7 @@ impl Bench<'_> {
     pub(crate) fn check(&self) -> Result<String> {
         let mut command = self.net().in_sender(&self.lab().binaries.server);
         command.args(["ctl", "--server", &format!("http://127.0.0.1:{LOCAL_PORT}"), "pxe", "check"]);
-        let output = command.env("MCAST_TOKEN", TOKEN).output().context("cannot run mcast-server ctl")?;
+        let output = command.env("MCAST_CTL_TOKEN", TOKEN).output().context("cannot run mcast-server ctl")?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 

@@ -1,6 +1,6 @@
 //! iPXE's scripts: one that asks on behalf of a machine, and one for each answer.
 //!
-//! A script says on the screen what happens and why. Nothing secret stands in a URL: the password goes as a form.
+//! A script says on the screen what happens and why.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -57,30 +57,26 @@ impl Base {
 
     /// Asks for the site's password; `before` says why it is asked again, `wanted` is the deployment that somebody
     /// pressed a key for.
+    ///
+    /// The password goes as HTTP's Basic authentication (RFC 7617), which every build of iPXE speaks, and not all
+    /// have forms: what travels, and what a server may log, is the address without it.
     #[must_use]
     pub fn password(&self, before: Option<&str>, wanted: Option<&str>) -> String {
         let mut text = "#!ipxe\n".to_owned();
         if let Some(before) = before {
             let _ = writeln!(text, "echo\necho {}\nsleep 3", plain(before));
         }
+        let here = self.url.strip_prefix("http://").unwrap_or(&self.url);
         let _ = write!(
             text,
             "set username machine\n\
-             set password:string\n\
+             clear password ||\n\
              login || goto disk\n\
-             params\n\
-             param mac ${{netX/mac:hexhyp}}\n\
-             param uuid ${{uuid}}\n\
-             param firmware ${{platform}}\n\
-             param build ${{buildarch}}\n\
-             param wide ${{wide}}\n\
-             param wanted {}\n\
-             param password ${{password}}\n\
-             clear password\n\
-             chain --replace --autofree {}/scripts/machine##params || goto disk\n\
+             chain --replace --autofree http://${{username:uristring}}:${{password:uristring}}@{here}/scripts/unlocked\
+             ?mac=${{netX/mac:hexhyp}}&uuid=${{uuid}}&firmware=${{platform}}&build=${{buildarch}}&wide=${{wide}}\
+             &wanted={} || goto disk\n\
              {}",
-            plain(wanted.unwrap_or_default()),
-            self.url,
+            percent(wanted.unwrap_or_default()),
             disk(Some("No password: "))
         );
         text
@@ -89,7 +85,7 @@ impl Base {
     /// Boots what was planned. `answer` is asked for by an available deployment when a key was pressed.
     #[must_use]
     pub fn boot(&self, plan: &Plan, introduction: &Introduction) -> String {
-        let mut text = format!("#!ipxe\necho\necho {}\n", plain(&title(plan)));
+        let mut text = format!("#!ipxe\nclear password ||\necho\necho {}\n", plain(&title(plan)));
         text.push_str(&self.load(plan, introduction));
         let _ = write!(
             text,
@@ -319,6 +315,7 @@ mod tests {
         };
         expect![[r#"
             #!ipxe
+            clear password ||
             echo
             echo Deployment lab 7 for pc-7: boot image client, image base image.wim
             kernel --name vmlinuz http://10.0.0.1:62997/pxe/v1/files/images/client/vmlinuz?mac=${netX/mac:hexhyp} vmlinuz initrd=initramfs0 quiet mcast.output=/dev/sda mcast.server=10.0.0.1 mcast.trust=ST3F-5NBW mcast.token=abc mcast.image="base image.wim" BOOTIF=01-${netX/mac:hexhyp} || goto failed
@@ -347,7 +344,7 @@ mod tests {
         };
         let script = base().boot(&plan(program), &introduction());
         let lines: Vec<_> =
-            script.lines().skip(3).take(4).map(|line| line.replace("http://10.0.0.1:62997", "")).collect();
+            script.lines().skip(4).take(4).map(|line| line.replace("http://10.0.0.1:62997", "")).collect();
         assert_eq!(
             lines,
             [
@@ -368,11 +365,13 @@ mod tests {
     }
 
     #[test]
-    fn the_password_goes_as_a_form_and_never_in_an_address() {
-        let script = base().password(Some("The password is wrong: 2 tries are left"), None);
-        assert!(script.contains("param password ${password}\nclear password\n"), "{script}");
-        assert!(script.lines().all(|line| !line.contains("http") || !line.contains("password")), "{script}");
+    fn the_password_is_what_ipxe_was_given_and_is_forgotten_before_anything_boots() {
+        let script = base().password(Some("The password is wrong: 2 tries are left"), Some("lab 7"));
+        let address = "http://${username:uristring}:${password:uristring}@10.0.0.1:62997/pxe/v1/scripts/unlocked?mac=";
+        assert!(script.contains(address) && script.contains("&wanted=lab%207 ||"), "{script}");
         assert!(script.contains("\necho The password is wrong: 2 tries are left\n"), "{script}");
+        let boot = base().boot(&plan(Program::Efi { file: "shell.efi".to_owned() }), &introduction());
+        assert!(boot.starts_with("#!ipxe\nclear password ||\n"), "{boot}");
     }
 
     #[test]

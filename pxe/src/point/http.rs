@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Form, Path, Query, State};
-use axum::http::{HeaderMap, Method, Response, StatusCode, header};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::files::{self, Wanted};
@@ -17,17 +19,20 @@ use crate::boot::script::{self, Base, platform_of};
 use crate::boot::{BootNote, Directory, Stage};
 use crate::machine::{Mac, Machine, Uuid};
 
-/// Bytes of a form: a password, and who asks.
-const FORM_LIMIT: usize = 4096;
+/// Nobody has to send anything but addresses and headers.
+const BODY_LIMIT: usize = 1024;
+/// What is asked for where a password is needed (RFC 7617).
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"booting\", charset=\"UTF-8\"");
 
 pub(super) fn router<D: Directory>(point: Arc<Point<D>>) -> Router {
     Router::new()
         .route("/pxe/v1/scripts/start", get(start::<D>))
-        .route("/pxe/v1/scripts/machine", get(ask::<D>).post(ask_with_password::<D>))
+        .route("/pxe/v1/scripts/machine", get(ask::<D>))
+        .route("/pxe/v1/scripts/unlocked", get(ask_with_password::<D>))
         .route("/pxe/v1/files/loader/{name}", get(loader::<D>))
         .route("/pxe/v1/files/images/{image}/{*file}", get(image_file::<D>))
         .route("/pxe/v1/reports/failed", get(failed::<D>))
-        .layer(DefaultBodyLimit::max(FORM_LIMIT))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(point)
 }
 
@@ -45,8 +50,6 @@ struct Said {
     wide: String,
     #[serde(default)]
     wanted: Option<String>,
-    #[serde(default)]
-    password: Option<String>,
 }
 
 /// Whose file it is.
@@ -85,20 +88,22 @@ async fn ask<D: Directory>(
     State(point): State<Arc<Point<D>>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    Query(mut said): Query<Said>,
+    Query(said): Query<Said>,
 ) -> Response<Body> {
-    // In an address it would stand in logs.
-    said.password = None;
-    answer(&point, from, &headers, &said).await
+    answer(&point, from, &headers, &said, None).await
 }
 
+/// iPXE shows its password only to who asks for it.
 async fn ask_with_password<D: Directory>(
     State(point): State<Arc<Point<D>>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    Form(said): Form<Said>,
+    Query(said): Query<Said>,
 ) -> Response<Body> {
-    answer(&point, from, &headers, &said).await
+    match password(&headers) {
+        Some(password) => answer(&point, from, &headers, &said, Some(&password)).await,
+        None => (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, CHALLENGE)]).into_response(),
+    }
 }
 
 async fn answer<D: Directory>(
@@ -106,14 +111,23 @@ async fn answer<D: Directory>(
     from: SocketAddr,
     headers: &HeaderMap,
     said: &Said,
+    password: Option<&str>,
 ) -> Response<Body> {
     let Some(host) = host(headers) else { return no_host() };
     let Some(machine) = said.machine() else {
         return script(script::refuse("iPXE named no network card: another network boot program may"));
     };
-    let (wanted, password) = (said.wanted.as_deref(), said.password.as_deref());
-    let wanted = wanted.filter(|wanted| !wanted.is_empty());
+    let wanted = said.wanted.as_deref().filter(|wanted| !wanted.is_empty());
     script(point.script(&Asked { machine, wanted, password, from, host }).await)
+}
+
+/// The password of Basic authentication, whatever name stands before it.
+fn password(headers: &HeaderMap) -> Option<String> {
+    let words = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, encoded) = words.split_once(' ')?;
+    let decoded = STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let (_, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some(password.to_owned())
 }
 
 async fn loader<D: Directory>(

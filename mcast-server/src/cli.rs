@@ -37,7 +37,7 @@ impl Cli {
             Command::Verify(arguments) => arguments.json,
             Command::Plan(arguments) => arguments.json,
             Command::Doctor(arguments) => arguments.json,
-            Command::Serve(_) | Command::Ctl(_) | Command::Token(_) | Command::Manual(_) => false,
+            Command::Serve(_) | Command::Pxe(_) | Command::Ctl(_) | Command::Token(_) | Command::Manual(_) => false,
         }
     }
 }
@@ -48,6 +48,9 @@ pub(crate) enum Command {
     Send(Box<SendArguments>),
     /// Serve a folder of images as a service: sessions on demand, an API, a web page
     Serve(Box<ServeArguments>),
+    /// Boot bare machines, without images for those that run: the service point of serve alone
+    #[command(after_help = PXE_HELP)]
+    Pxe(Box<ServeArguments>),
     /// See and steer a server that runs as a service, by its API
     Ctl(Box<CtlArguments>),
     /// Test what a server needs of this host and its network, and let clients test
@@ -62,6 +65,23 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Manual(ManualArguments),
 }
+
+const PXE_HELP: &str = "\
+What serve does with [pxe], and no more: the same settings, the same site, API
+and page, but no images and no sessions, whatever the file says of them. For a
+bench whose images another server of the site has (pxe.client_server), or whose
+machines boot something else than mcast-client.
+
+Examples:
+  mcast-server pxe --config /etc/mcast/server.toml
+      Boot machines, until SIGTERM; SIGHUP reads the file again.
+  mcast-server pxe --config server.toml --check-config
+      Say what is wrong with the file, or show all settings.
+  mcast-server ctl pxe --help
+      How boot images, computers and deployments are put on it.
+
+It needs CAP_NET_BIND_SERVICE, for UDP 67 and 69. Exit codes, environment and
+files are those of serve.";
 
 const SEND_HELP: &str = "\
 Examples:

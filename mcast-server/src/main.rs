@@ -27,12 +27,17 @@ use clap::Parser;
 use command_line::Interrupt;
 
 use crate::cli::{Cli, Command};
+use crate::config::ServeArguments;
 use crate::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match &cli.command {
         Command::Serve(arguments) => return serve::run(arguments),
+        Command::Pxe(arguments) => {
+            let arguments = ServeArguments { boots_only: true, ..ServeArguments::clone(arguments) };
+            return serve::run(&arguments);
+        }
         Command::Ctl(arguments) => return ctl::run(arguments),
         Command::Doctor(arguments) => {
             let ended =
@@ -47,7 +52,7 @@ fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(arguments, &interrupt),
         Command::Token(arguments) => token::run(arguments),
         Command::Manual(arguments) => pages::run(arguments),
-        Command::Serve(_) | Command::Ctl(_) | Command::Doctor(_) => Ok(Exit::Success),
+        Command::Serve(_) | Command::Pxe(_) | Command::Ctl(_) | Command::Doctor(_) => Ok(Exit::Success),
     });
     match ended {
         Ok(exit) => exit.into(),

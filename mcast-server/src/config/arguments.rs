@@ -84,6 +84,10 @@ pub(crate) struct ServeArguments {
     /// Any other setting by its path, for example rate.total=400mbit; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<Assignment>,
+
+    /// The service point alone (`mcast-server pxe`)
+    #[arg(skip)]
+    pub(crate) boots_only: bool,
 }
 
 impl ServeArguments {
@@ -99,7 +103,18 @@ impl ServeArguments {
             ("--log-format", "log.format", &self.log_format),
             ("--log-level", "log.level", &self.log_level),
         ];
-        all.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.clone()?))).collect()
+        let mut all: Vec<_> =
+            all.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.clone()?))).collect();
+        if self.boots_only {
+            let command = |key, value: &str| ("mcast-server pxe", key, value.to_owned());
+            all.extend([
+                command("pxe.enabled", "true"),
+                command("multicast.enabled", "false"),
+                command("content.images", ""),
+                command("content.packages", ""),
+            ]);
+        }
+        all
     }
 }
 

@@ -81,6 +81,10 @@ impl Check<'_> {
     }
 
     fn images(&mut self) {
+        if self.settings.content.images.is_none() && !self.settings.pxe.enabled {
+            let problem = Problem::new(None, "content.images is missing");
+            self.problems.push(problem.with_help("write images = … under [content]: folder of images"));
+        }
         let mut names = HashMap::new();
         for (number, image) in self.settings.images.iter_mut().enumerate() {
             let label = label("image", number);

@@ -30,7 +30,7 @@ impl Files<'_> {
             self.settings.site.account.password = self.secret("site.account.password_file", &file);
         }
         self.tokens();
-        self.folder("content.images", Some(&self.settings.content.images.clone()));
+        self.folder("content.images", self.settings.content.images.clone().as_deref());
         self.folder("content.packages", self.settings.content.packages.clone().as_deref());
         self.pem("http.certificate", self.settings.http.certificate.clone().as_deref(), false);
         self.pem("http.key", self.settings.http.key.clone().as_deref(), true);
@@ -39,8 +39,8 @@ impl Files<'_> {
             self.folder("pxe.loaders", self.settings.pxe.loaders.clone().as_deref());
         }
         pxe::interfaces(&self.settings.pxe, self.origins, self.problems);
-        let folder = &self.settings.content.images;
-        for image in self.settings.images.iter().filter(|_| folder.is_dir()) {
+        let Some(folder) = self.settings.content.images.as_deref().filter(|folder| folder.is_dir()) else { return };
+        for image in &self.settings.images {
             for path in image.paths(folder).iter().filter(|path| !path.exists()) {
                 warnings.push(format!("image {:?}: there is no file {:?} yet", image.name, path.display().to_string()));
             }

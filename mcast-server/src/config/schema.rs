@@ -245,7 +245,14 @@ pub(super) static SETTINGS: &[Key<Settings>] = &[
     key!("session.linger", Time(ZERO, WEEK), Value("5m"), Now, "time for which an empty session stays open", |s| s
         .session
         .linger),
-    key!("content.images", Path, Required, Restart, "folder of images", |s| s.content.images),
+    key!(
+        "content.images",
+        Path,
+        Nothing("none: with [pxe] machines only boot from here"),
+        Restart,
+        "folder of images",
+        |s| s.content.images
+    ),
     key!("content.packages", Path, Nothing("no packages"), Restart, "folder of files for unicast only", |s| s
         .content
         .packages),

@@ -249,7 +249,7 @@ pub(crate) struct Session {
 /// `[content]`: what is served. Paths are absolute.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Content {
-    pub(crate) images: PathBuf,
+    pub(crate) images: Option<PathBuf>,
     pub(crate) packages: Option<PathBuf>,
     /// A changed file is taken when it has not changed for so long.
     pub(crate) settle: Duration,

@@ -499,7 +499,8 @@ fn say_ready(point: &Point, identity: &SiteIdentity) {
         info!("the API is off: no [[token]] is configured");
     }
     let (control, interface) = (point.engine.control_address(), &point.interface.name);
-    info!(%control, interface, images = %settings.content.images.display(), site = point.site.name(), "serving");
+    let images = settings.content.images.as_ref().map(|folder| folder.display().to_string());
+    info!(%control, interface, images, site = point.site.name(), "serving");
     let _ = sd_notify::notify(&[NotifyState::Ready]);
 }
 

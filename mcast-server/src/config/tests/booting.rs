@@ -243,3 +243,18 @@ fn what_has_no_effect_is_warned_about() {
         pxe.delay has no effect: pxe.mode is "off", another server answers DHCP"#]]
     .assert_eq(&loaded(&text).warnings.join("\n"));
 }
+
+#[test]
+fn who_only_boots_machines_needs_no_images_and_serves_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("server.toml");
+    let text = "content.images = \"/gone\"\n[pxe]\ninterfaces = [\"lo\"]\n[[image]]\nfile = \"a.img\"\n";
+    std::fs::write(&path, text).unwrap();
+    let of = |boots_only| {
+        let arguments = ServeArguments { config: Some(path.clone()), boots_only, ..ServeArguments::default() };
+        Loaded::load(&arguments, &around())
+    };
+    assert!(of(false).unwrap_err().to_string().contains("/gone"));
+    let settings = of(true).unwrap().settings;
+    assert!(settings.pxe.enabled && !settings.multicast.enabled && settings.content.images.is_none());
+}

@@ -103,7 +103,7 @@ fn the_loopback_example_is_sound() {
     // With the folders that it names.
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples");
     let arguments = ServeArguments { config: Some(folder.join("loopback.toml")), ..ServeArguments::default() };
-    let images = Loaded::load(&arguments, &around()).unwrap().settings.content.images;
+    let images = Loaded::load(&arguments, &around()).unwrap().settings.content.images.unwrap();
     assert!(images.join("architecture.md").is_file(), "{images:?}");
 }
 

@@ -81,7 +81,7 @@ fn all_flags_of_their_own_are_settings() {
     assert_eq!((problems, sound), (Vec::new(), true));
     let settings = loaded.settings;
     // Seen from the folder in which the flag was written.
-    assert_eq!(settings.content.images, PathBuf::from("/root/pictures"));
+    assert_eq!(settings.content.images, Some(PathBuf::from("/root/pictures")));
     assert_eq!(settings.http.listen, ["127.0.0.1:1".parse().unwrap(), "[::1]:1".parse().unwrap()]);
     assert_eq!((settings.site.state, settings.server.interface), (PathBuf::from("/s"), Some("lo".to_owned())));
     assert_eq!((settings.log.format, settings.server.control_port), (LogFormat::Json, 9));
@@ -121,7 +121,7 @@ fn paths_start_at_the_file_that_names_them() {
         let file = ConfigFile { path: path.into(), text: text.to_owned(), mode: 0o600 };
         let (loaded, _) = Loaded::fill(Some(&file), &ServeArguments::default(), &around(), &mut problems);
         let folder = PathBuf::from(folder);
-        assert_eq!(loaded.settings.content.images, folder.join("images"));
+        assert_eq!(loaded.settings.content.images, Some(folder.join("images")));
         assert_eq!(loaded.settings.http.certificate, Some("/c".into()));
         assert_eq!(loaded.settings.http.key, Some(folder.join("k")));
         assert_eq!(loaded.settings.site.sqlite_file(), Some(folder.join("db")));

@@ -64,7 +64,7 @@ impl Mark {
 
 /// Looks through the folder. Fails only if the folder itself cannot be read.
 pub(super) fn look(settings: &Settings) -> io::Result<Vec<Found>> {
-    let folder = &settings.content.images;
+    let Some(folder) = &settings.content.images else { return Ok(Vec::new()) };
     let mut found: Vec<Found> = settings.images.iter().map(|entry| find(folder, entry.clone())).collect();
     let listed: HashSet<PathBuf> = found.iter().flat_map(|image| image.files.iter().cloned()).collect();
     let names: HashSet<String> = found.iter().map(|image| image.entry.name.clone()).collect();

@@ -238,7 +238,8 @@ impl Look {
         let mut failed = false;
         while !self.shared.stops() {
             let settings = self.shared.settings();
-            let folder = settings.content.images.clone();
+            // Without one there are no images: a look finds none.
+            let folder = settings.content.images.clone().unwrap_or_default();
             // Another folder may have taken its name, by a mount for example.
             let identity = identity(&folder);
             if watched.as_ref().map(|(watched, _)| *watched) != identity {
@@ -432,9 +433,9 @@ mod tests {
         fn new() -> Self {
             let site = tempfile::tempdir().unwrap();
             let mut settings = Settings::default();
-            settings.content.images = site.path().join("images");
-            fs::create_dir(&settings.content.images).unwrap();
-            fs::write(settings.content.images.join("a.img"), "content").unwrap();
+            settings.content.images = Some(site.path().join("images"));
+            fs::create_dir(site.path().join("images")).unwrap();
+            fs::write(site.path().join("images/a.img"), "content").unwrap();
             let shared = Shared {
                 settings: Mutex::new(Arc::new(settings.clone())),
                 config: KeeperConfig { symbol_size: 1024, cache: CachePlace::Nowhere },
@@ -446,10 +447,14 @@ mod tests {
             Self { site, settings, look, work, now: Instant::now() }
         }
 
+        fn images(&self) -> PathBuf {
+            self.site.path().join("images")
+        }
+
         /// The folder goes to another place, as one whose machine is away.
         fn unmount(&self) -> PathBuf {
             let away = self.site.path().join("away");
-            fs::rename(&self.settings.content.images, &away).unwrap();
+            fs::rename(self.images(), &away).unwrap();
             away
         }
 
@@ -489,7 +494,7 @@ mod tests {
         assert!(!bench.hash(&task.unwrap(), AT_ONCE));
         assert!(bench.problem().contains("a.img\" does not exist"), "{}", bench.problem());
         // Back it is what it was, and nothing about its file tells that it was away.
-        fs::rename(away, &bench.settings.content.images).unwrap();
+        fs::rename(away, bench.images()).unwrap();
         let (task, next) = bench.look_after(AT_ONCE);
         assert!(task.is_none() && next == RETRY_FIRST, "{next:?}");
         let (task, _) = bench.look_after(next);
@@ -534,7 +539,7 @@ mod tests {
         let hour = Duration::from_secs(3600);
         assert_eq!([0, 1, 9].map(|before| pause_after(before, hour)), [RETRY_FIRST, hour, 4 * hour]);
 
-        fs::write(bench.settings.content.images.join("a.img"), "other content").unwrap();
+        fs::write(bench.images().join("a.img"), "other content").unwrap();
         let (other, _) = bench.look_after(AT_ONCE);
         let other = other.expect("it is new");
         // The old task ends late: it has no say any more.

@@ -175,6 +175,19 @@ impl Point {
         Ok(self.client.get(url).bearer_auth(TOKEN).send().await?.json().await?)
     }
 
+    /// Sends a document to `path` below `/api/v1/`, as operator.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub async fn send(&self, method: &str, path: &str, body: &Value) -> Result<()> {
+        let url = format!("{}api/v1/{path}", self.url());
+        let request = self.client.request(method.parse()?, url).bearer_auth(TOKEN).json(body);
+        let answer = request.send().await?;
+        let status = answer.status();
+        ensure!(status.is_success(), "{method} {path}: {status} {}", answer.text().await?);
+        Ok(())
+    }
+
     /// The session of `image`, if it runs.
     ///
     /// # Errors

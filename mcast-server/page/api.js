@@ -28,6 +28,10 @@ export class Api {
     return this.ask('POST', path, body);
   }
 
+  put(path, body) {
+    return this.ask('PUT', path, body);
+  }
+
   delete(path) {
     return this.ask('DELETE', path);
   }

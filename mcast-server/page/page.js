@@ -5,6 +5,7 @@ import { Api } from './api.js';
 import { byId, setAttribute, setText, show } from './dom.js';
 import { HistoryView, ImagesView, SettingsView, SiteView } from './lists.js';
 import { Overview } from './overview.js';
+import { PxeView } from './pxe.js';
 import { SessionView } from './session.js';
 import { Store } from './store.js';
 
@@ -17,10 +18,11 @@ const VIEWS = {
   session: ['session', 'Session', SessionView],
   images: ['images', 'Images', ImagesView],
   machines: ['machines', 'Machines', HistoryView],
+  pxe: ['pxe', 'Bare machines', PxeView],
   site: ['site', 'Site', SiteView],
   settings: ['settings', 'Settings', SettingsView],
 };
-const ALL = new Set(['sessions', 'images', 'events', 'fetching', 'queue', 'site', 'database', 'status', 'history', 'siteImages', 'settings', 'clients', 'map', 'tick']);
+const ALL = new Set(['sessions', 'images', 'events', 'fetching', 'queue', 'site', 'database', 'status', 'history', 'siteImages', 'settings', 'clients', 'map', 'pxe', 'tick']);
 
 let store = null;
 let view = null;

@@ -1,5 +1,6 @@
 // All that the page knows: kept up to date by the stream of news, and by questions now and then for what is no news.
 
+import { Boots } from './boots.js';
 import { Series } from './series.js';
 
 /** Between two questions for what the stream does not tell. */
@@ -33,6 +34,8 @@ export class Store {
     this.queue = [];
     this.history = null;
     this.siteImages = null;
+    /** Bare machines, while they are looked at. */
+    this.boots = null;
     this.settings = null;
     this.events = [];
     this.series = new Map();
@@ -154,6 +157,7 @@ export class Store {
     if (name === 'sessions') this.hearSessions(data);
     if (name === 'images') this.set('images', data.images);
     if (name === 'event') this.hearEvent(data);
+    if (name === 'boots') this.boots?.hear(data);
     if (name === 'missed') {
       this.events.unshift({ ms: this.now(), text: `${data} messages were missed: this page reads too slowly` });
       this.askAll();
@@ -200,6 +204,7 @@ export class Store {
       this.askHealth(),
       this.history && this.askHistory(),
       this.siteImages && this.askSiteImages(),
+      this.boots?.askAll(),
     ]);
   }
 
@@ -225,6 +230,12 @@ export class Store {
 
   askSiteImages() {
     return this.ask('/api/v1/site/images', (images) => this.set('siteImages', images));
+  }
+
+  /** Has bare machines followed, until `boots` is null again. */
+  lookAtBoots() {
+    this.boots = new Boots(this);
+    return this.boots.askAll();
   }
 
   askSettings() {
@@ -297,10 +308,15 @@ export class Store {
     try {
       take(await this.api.get(path));
     } catch (error) {
-      if (this.stopped.signal.aborted) return;
-      if (error.status === 401) this.refused(error);
-      if (error.status === 503) this.set('database', { well: false, text: error.message });
+      this.failed(error);
     }
+  }
+
+  /** Notes why a question was not answered. */
+  failed(error) {
+    if (this.stopped.signal.aborted) return;
+    if (error.status === 401) this.refused(error);
+    if (error.status === 503) this.set('database', { well: false, text: error.message });
   }
 
   /** Does something again and again, while the page is seen and the server is there. */

@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "serve_api/pxe.rs"]
+mod pxe;
 mod support;
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use support::http::{Answer, Events, ask};
-use support::point::{Guest, METRICS, OPERATOR, Point, Site, VIEWER, until};
+use support::point::{BootPorts, Guest, METRICS, OPERATOR, Point, Site, VIEWER, until};
 
 /// A server with something to tell of everything: a client that is done, one that waits for a session to be started,
 /// and one that waits for its place.
@@ -65,6 +67,18 @@ impl Case {
     fn body(mut self, body: &str) -> Self {
         self.headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
         self.body = Some(body.to_owned());
+        self
+    }
+
+    /// A form with these fields: name, file's name, content.
+    fn form(mut self, fields: &[(&str, Option<&str>, &str)]) -> Self {
+        let mut body = String::new();
+        for (name, file, content) in fields {
+            let file = file.map(|file| format!("; filename=\"{file}\"")).unwrap_or_default();
+            body += &format!("--X\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{content}\r\n");
+        }
+        self.headers.push(("Content-Type".to_owned(), "multipart/form-data; boundary=X".to_owned()));
+        self.body = Some(body + "--X--\r\n");
         self
     }
 
@@ -142,11 +156,20 @@ fn every_path_method_and_status_is_answered_as_it_is_described() {
     let (point, session) = (&busy.point, &busy.session);
     let described = Described::of(point);
     let mut seen = BTreeSet::new();
-    for case in cases(session) {
-        let answer = case.ask(point);
-        assert_eq!(answer.status, case.status, "{} {}: {}", case.method, case.to, answer.text());
-        described.check(case.method, case.path, &answer);
-        seen.insert(format!("{} {} {}", case.method.to_lowercase(), case.path, case.status));
+    let mut try_all = |point: &Point, cases: Vec<Case>| {
+        for case in cases {
+            let answer = case.ask(point);
+            assert_eq!(answer.status, case.status, "{} {}: {}", case.method, case.to, answer.text());
+            described.check(case.method, case.path, &answer);
+            seen.insert(format!("{} {} {}", case.method.to_lowercase(), case.path, case.status));
+        }
+    };
+    try_all(point, cases(session));
+    let ports = BootPorts::take();
+    if let Some(ports) = &ports {
+        let mut site = Site::new();
+        let booting = site.booting("off", ports).start();
+        try_all(&booting, pxe::cases_of_one_that_boots());
     }
     for (path, to) in [
         ("/api/v1/events", "/api/v1/events".to_owned()),
@@ -156,8 +179,13 @@ fn every_path_method_and_status_is_answered_as_it_is_described() {
         seen.insert(format!("get {path} 200"));
     }
     // Every described one has been seen, but those that need a database that is down, a server that is too slow,
-    // another server of the site, or an image that is just being hashed; and the lowest role's, which has none below.
-    let apart = ["503", "504", "202"];
+    // another server of the site, an image that is just being hashed, a disk that is full, or somebody who sends
+    // nothing for a minute; and the lowest role's, which has none below. Without root there is nobody who boots.
+    let apart = ["503", "504", "202", "507", "408"];
+    let of_one_that_boots = |one: &str| {
+        let paths = ["/pxe/images", "/pxe/machines 200", "/pxe/check 200"];
+        ports.is_none() && paths.iter().any(|path| one.contains(path)) && (one.ends_with("200") || one.ends_with("422"))
+    };
     let missing: Vec<_> = described
         .operations()
         .flat_map(|(path, method, operation)| {
@@ -166,6 +194,7 @@ fn every_path_method_and_status_is_answered_as_it_is_described() {
         })
         .filter(|(status, one)| !apart.contains(&status.as_str()) && !seen.contains(one) && one != "get /metrics 403")
         .map(|(_, one)| one)
+        .filter(|one| !of_one_that_boots(one) && !pxe::ELSEWHERE.contains(&one.as_str()))
         .collect();
     assert!(missing.is_empty(), "described, but not tried: {missing:#?}");
     // Lists had something in them, so that their rows have been checked.
@@ -225,6 +254,7 @@ fn cases(session: &str) -> Vec<Case> {
         case("GET", "/api/v1/history", "/api/v1/history?limit=0", Some(VIEWER), 400),
     ]);
     cases.extend(content_cases());
+    cases.extend(pxe::cases());
     let post = |to: &str, token, status| case("POST", one, to, token, status);
     let start = r#"{"command": "start"}"#;
     cases.extend([
@@ -286,7 +316,7 @@ fn who_bears_no_token_or_a_wrong_or_a_lower_one_is_kept_out() {
     let described = Described::of(&point);
     let mut protected = 0;
     for (path, method, operation) in described.operations() {
-        let to = path.replace("{id}", "1-2").replace("{client}", "3").replace("{name}", "a.img").replace("{path}", "x");
+        let to = filled(path);
         let method = method.to_uppercase();
         let status = |token| ask_status(&point, &method, &to, token);
         if operation.get("security").is_none() {
@@ -316,7 +346,7 @@ fn who_bears_no_token_or_a_wrong_or_a_lower_one_is_kept_out() {
     let point = site.start();
     point.log.wait("the API is off");
     for (path, method, operation) in described.operations() {
-        let to = path.replace("{id}", "1-2").replace("{client}", "3").replace("{name}", "a.img").replace("{path}", "x");
+        let to = filled(path);
         let method = method.to_uppercase();
         if operation.get("security").is_some() {
             for token in [None, Some(OPERATOR), Some("")] {
@@ -329,6 +359,12 @@ fn who_bears_no_token_or_a_wrong_or_a_lower_one_is_kept_out() {
     for open in ["/api/v1/health", "/api/v1/ready", "/api/v1/openapi.json", "/", "/page.js", "/content/images/a.img"] {
         assert_eq!(ask_status(&point, "GET", open, None), 200, "{open} stays open");
     }
+}
+
+/// A path with something in each of its places.
+fn filled(path: &str) -> String {
+    let places = [("{id}", "1-2"), ("{client}", "3"), ("{name}", "a.img"), ("{path}", "x"), ("{address}", "10.0.0.1")];
+    places.iter().fold(path.to_owned(), |path, (place, value)| path.replace(place, value))
 }
 
 /// The status alone: an answer may be a stream without an end.

@@ -1,5 +1,7 @@
 //! A room: a browser in front of a distribution point.
 
+#![allow(dead_code, reason = "each test uses some of it")]
+
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::serve::http::pxe::views::BootingView;
 pub(super) use crate::serve::views::{ClientView, ImageView, SessionView, SiteImageView};
 
 /// `/site`.
@@ -107,6 +108,9 @@ pub(super) enum News {
     },
     Images {
         images: Vec<ImageView>,
+    },
+    Boots {
+        machines: Vec<BootingView>,
     },
     /// Of a newer server.
     #[serde(other)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use identity::{Fingerprint, Trust, WrongKey, pinned_client_config};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::blocking::{Client, Response};
+use reqwest::blocking::multipart::Form;
+use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::{Method, header, redirect};
 use serde::de::DeserializeOwned;
 use tokio_rustls::rustls;
@@ -19,6 +20,8 @@ use super::target::Target;
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// The server gives a sign of life every 15 s.
 const QUIET_LIMIT: Duration = Duration::from_secs(40);
+/// Bytes a second that a network carries at least: how long an upload may take.
+const SLOWEST: u64 = 256 << 10;
 /// Bytes that an answer may have.
 const ANSWER_LIMIT: u64 = 64 << 20;
 /// What a name may hold in a path (RFC 3986 §2.3).
@@ -57,6 +60,18 @@ impl Api {
         self.accepted(self.ask(Method::POST, path, Some(body))?)
     }
 
+    pub(super) fn put(&self, path: &str, body: &str) -> Result<Answer, CtlError> {
+        self.accepted(self.ask(Method::PUT, path, Some(body))?)
+    }
+
+    /// Sends a form of about so many bytes, and allows it the time that they take.
+    pub(super) fn put_form(&self, path: &str, form: Form, bytes: u64) -> Result<Answer, CtlError> {
+        let limit = self.timeout + Duration::from_secs(bytes / SLOWEST);
+        let request = self.request(&self.http, Method::PUT, path).multipart(form).timeout(limit);
+        let response = request.send().map_err(|error| self.failure(&error))?;
+        self.accepted(self.read(response)?)
+    }
+
     pub(super) fn delete(&self, path: &str) -> Result<Answer, CtlError> {
         self.accepted(self.ask(Method::DELETE, path, None)?)
     }
@@ -93,14 +108,19 @@ impl Api {
     }
 
     fn send(&self, http: &Client, method: Method, path: &str, body: Option<&str>) -> Result<Response, CtlError> {
-        let mut request = http.request(method, format!("{}{path}", self.target.server));
-        if let Some(token) = &self.target.token {
-            request = request.bearer_auth(token.secret.expose());
-        }
+        let mut request = self.request(http, method, path);
         if let Some(body) = body {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body.to_owned());
         }
         request.send().map_err(|error| self.failure(&error))
+    }
+
+    fn request(&self, http: &Client, method: Method, path: &str) -> RequestBuilder {
+        let request = http.request(method, format!("{}{path}", self.target.server));
+        match &self.target.token {
+            Some(token) => request.bearer_auth(token.secret.expose()),
+            None => request,
+        }
     }
 
     fn read(&self, response: Response) -> Result<Answer, CtlError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
+use super::pxe::PxeArguments;
 use crate::amounts;
 
 const CTL_HELP: &str = "\
@@ -22,6 +23,8 @@ Examples:
       What happens, as it happens.
   mcast-server ctl history --image lab.img --json > deployed.json
       Which machines have the image.
+  mcast-server ctl pxe --help
+      Which bare machines boot what over the network.
 
 SESSION is a session's id, the first characters of one if no other begins with
 them, or the image's name. CLIENT is likewise a client's id, the first
@@ -37,18 +40,18 @@ An https server's certificate is checked by the system's authorities or, with
 
 With --json the output is the API's own answer; of several answers (status, and
 orders for several sessions) one document that holds them. watch prints a line
-of JSON for each message, and beside the API's kinds (event, sessions, images)
-connected, disconnected and missed. An error is a document, too.
+of JSON for each message, and beside the API's kinds (event, sessions, images,
+boots) connected, disconnected and missed. An error is a document, too.
 
 Exit codes:
   0    done
   1    the server cannot be reached, is not the trusted one, or fails
-  2    the command line, the token file or the configuration is wrong, or a
-       name means several sessions or clients
-  3    there is no such image, session or client
+  2    the command line, a file or the configuration is wrong, or a name means
+       several sessions or clients
+  3    there is no such image, session, client or computer
   4    the token is missing, not known, or may not do this; the API is off
-  5    the session is not in a state for it
-  6    ready: the server runs, but is not ready
+  5    the session is not in a state for it; the name is taken
+  6    ready: the server runs, but is not ready; pxe check: something is missing
   130  not confirmed
 
 Environment:
@@ -194,6 +197,9 @@ pub(super) enum CtlCommand {
 
     /// The API's description (OpenAPI)
     Openapi,
+
+    /// Bare machines that boot over the network: who boots what, and how it goes
+    Pxe(PxeArguments),
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {

@@ -104,8 +104,23 @@ pub(super) enum CtlError {
     #[error("session {session} is gone: it ended while the server could not be reached")]
     Gone { session: String },
     /// There is nobody to ask.
-    #[error("a client is not removed without a word: this is no terminal to ask at")]
-    Unconfirmed,
+    #[error("{what} is not removed without a word: this is no terminal to ask at")]
+    Unconfirmed { what: &'static str },
+    /// There is nobody to ask for a password.
+    #[error("there is no terminal to ask for the password at")]
+    NoTerminal,
+    /// A password that is none.
+    #[error("the password {reason}")]
+    Password { reason: &'static str },
+    /// A file that cannot be copied.
+    #[error("cannot read {path:?}: {reason}")]
+    File { path: String, reason: String },
+    /// A file that boots nothing.
+    #[error(transparent)]
+    NotABootImage(pxe::images::NotABootImage),
+    /// A date beyond all clocks.
+    #[error("the moment of --until lies beyond what can be counted")]
+    NoMoment,
     /// The answer was no.
     #[error("not confirmed: nothing is changed")]
     Declined,
@@ -127,7 +142,12 @@ impl CtlError {
             | Self::Config { .. }
             | Self::Ambiguous { .. }
             | Self::Elsewhere { .. }
-            | Self::Unconfirmed => CtlExit::Usage,
+            | Self::Unconfirmed { .. }
+            | Self::NoTerminal
+            | Self::Password { .. }
+            | Self::File { .. }
+            | Self::NotABootImage(_)
+            | Self::NoMoment => CtlExit::Usage,
             Self::NoSession { .. } | Self::NoClient { .. } | Self::Gone { .. } => CtlExit::NotFound,
             Self::Refused { status, .. } => of_status(*status),
             Self::Declined => CtlExit::Cancelled,
@@ -180,7 +200,12 @@ impl CtlError {
             Self::Ambiguous { choices, .. } => format!("say which by its id:\n    {}", choices.join("\n    ")),
             Self::Elsewhere { .. } => "its address is in mcast-server ctl status; give it by --server".to_owned(),
             Self::Gone { .. } => "what became of it: mcast-server ctl sessions --ended 20".to_owned(),
-            Self::Unconfirmed => "add --yes if you mean it".to_owned(),
+            Self::Unconfirmed { .. } => "add --yes if you mean it".to_owned(),
+            Self::NoTerminal => "name a file by --file, or --file - for the standard input".to_owned(),
+            Self::NotABootImage(_) => "see mcast-server ctl pxe images --help".to_owned(),
+            Self::File { .. } => "it must be a file that you can read".to_owned(),
+            Self::Password { .. } => "it is one line of 6 to 128 characters that an American keyboard has".to_owned(),
+            Self::NoMoment => "write 2026-12-24 or '2026-12-24 18:00'".to_owned(),
             Self::Declined | Self::Output(_) => return None,
         })
     }

@@ -1,7 +1,7 @@
 //! `mcast-server ctl`: the API of a distribution point, from the shell.
 //!
 //! [`target`] settles where to ask and as whom → [`api`] asks → [`show`] draws what came, [`orders`] has things done,
-//! [`watch`] follows the news as they come.
+//! [`watch`] follows the news as they come; [`pxe`] does all of it for bare machines.
 
 mod answers;
 mod api;
@@ -11,6 +11,7 @@ mod figures;
 mod find;
 mod orders;
 mod out;
+mod pxe;
 mod show;
 mod sse;
 mod story;
@@ -59,6 +60,7 @@ fn carry_out(arguments: &CtlArguments) -> Result<CtlExit, CtlError> {
         CtlCommand::Watch { session } => watch::run(&api, &paper, session.as_deref()),
         CtlCommand::Ready => return show::ready(&api, &paper),
         CtlCommand::Openapi => show::openapi(&api, &paper),
+        CtlCommand::Pxe(arguments) => return pxe::run(&api, &paper, arguments),
     };
     done.map(|()| CtlExit::Success)
 }

@@ -77,7 +77,7 @@ pub(super) fn remove(api: &Api, paper: &Paper, wanted: &str, client: &str, sure:
     let of = format!("session {} of {}", session.id, plain(&session.image));
     if !sure {
         let has = share(f64::from(client.verified) / f64::from(client.blocks.max(1)));
-        confirm(&format!("Remove {who}, {} at {has}, from {of} for good?", plain(&client.state)))?;
+        confirm(&format!("Remove {who}, {} at {has}, from {of} for good?", plain(&client.state)), "a client")?;
     }
     let answer = api.delete(&format!("{path}/{}", part(&client.client)))?;
     paper.show(&answer, || {
@@ -90,10 +90,10 @@ pub(super) fn remove(api: &Api, paper: &Paper, wanted: &str, client: &str, sure:
     })
 }
 
-/// Asks on the terminal; without one nobody can answer.
-fn confirm(question: &str) -> Result<(), CtlError> {
+/// Asks on the terminal whether `what` is to be removed; without one nobody can answer.
+pub(super) fn confirm(question: &str, what: &'static str) -> Result<(), CtlError> {
     if !stdin().is_terminal() || !stderr().is_terminal() {
-        return Err(CtlError::Unconfirmed);
+        return Err(CtlError::Unconfirmed { what });
     }
     eprint!("{question} [y/N] ");
     stderr().flush()?;

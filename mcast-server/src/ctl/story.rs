@@ -10,6 +10,7 @@ use super::answers::{ImageView, News, SessionView};
 use super::figures::{clock, plain};
 use super::show::sessions::standing;
 use super::sse::Message;
+use crate::serve::http::pxe::views::BootingView;
 
 /// Between two lines on how a session gets on.
 const STANDING_INTERVAL: Duration = Duration::from_secs(10);
@@ -114,6 +115,10 @@ impl Story {
                 let lines = news.into_iter().chain(self.standings(&sessions, now, ms)).collect();
                 Told { lines, end }
             }
+            Ok(News::Boots { machines }) if !self.json => {
+                let machines = machines.iter().filter(|_| self.only.is_none());
+                Told { lines: machines.map(|machine| self.boot(machine)).collect(), end: None }
+            }
             Ok(News::Images { images }) if !self.json => Told { lines: self.changes(&images, ms), end: None },
             // What only a newer program understands is passed on to whoever may.
             Ok(_) | Err(_) if self.json => Told { lines: vec![message.data.clone()], end: None },
@@ -173,6 +178,13 @@ impl Story {
         gone.sort();
         lines.extend(gone.iter().map(|name| self.line(ms, &format!("{name}: image is gone"))));
         lines
+    }
+
+    /// What a bare machine was answered.
+    fn boot(&self, machine: &BootingView) -> String {
+        let who = machine.computer.as_ref().unwrap_or(&machine.mac);
+        let refused = if machine.refused { "REFUSED: " } else { "" };
+        self.line(machine.ms, &format!("{who}: {refused}{}", machine.text))
     }
 
     fn line(&self, ms: i64, text: &str) -> String {
@@ -301,6 +313,31 @@ mod tests {
                 "14:13:20  a: image is gone"
             ]
         );
+    }
+
+    #[test]
+    fn bare_machines_are_told_with_what_they_were_answered_unless_one_session_is_followed() {
+        let machine = |computer: Option<&str>, refused, text: &str| BootingView {
+            mac: "52:54:00:12:34:56".to_owned(),
+            uuid: None,
+            computer: computer.map(str::to_owned),
+            platform: None,
+            address: None,
+            stage: "dhcp".to_owned(),
+            deployment: None,
+            text: text.to_owned(),
+            refused,
+            since_ms: MS,
+            ms: MS,
+        };
+        let machines = [machine(Some("pc-17"), false, "offered snponly.efi"), machine(None, true, "not known")];
+        let data = json!({ "kind": "boots", "server": "dp1", "machines": machines });
+        let boots = Message { event: "boots".to_owned(), data: data.to_string() };
+        assert_eq!(
+            story(false, None).tell(&boots, Instant::now(), MS).lines,
+            ["14:13:20  pc-17: offered snponly.efi", "14:13:20  52:54:00:12:34:56: REFUSED: not known"]
+        );
+        assert_eq!(story(false, Some("a")).tell(&boots, Instant::now(), MS), Told::default());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use super::content::packages::Packages;
 use super::content::{Catalogue, ImageState, Keeper};
 use super::gate::Gate;
+use super::http::pxe::views::BootingView;
 use super::pxe::Running as PxeRunning;
 use super::resumable::Resumable;
 use super::sessions::{Running, Sessions};
@@ -119,6 +120,12 @@ pub(crate) enum News {
     },
     /// How the images of this server stand.
     Images { images: Vec<ImageView> },
+    /// How far bare machines are, of those that were answered something since the last such message.
+    Boots {
+        /// This server's name.
+        server: String,
+        machines: Vec<BootingView>,
+    },
 }
 
 /// What was put together at the start.

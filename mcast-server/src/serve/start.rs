@@ -374,6 +374,7 @@ async fn start_pxe(
         );
     }
     point.set_pxe(running.clone());
+    tokio::spawn(http::pxe::tell(point.clone(), running.clone(), stopped.clone()));
     Ok(running)
 }
 

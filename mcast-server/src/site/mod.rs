@@ -24,7 +24,6 @@ mod commands;
 mod content;
 mod error;
 mod places;
-#[allow(dead_code, reason = "the service point that is mounted next uses all of it")]
 mod pxe;
 mod recorder;
 mod rows;
@@ -57,7 +56,7 @@ pub(crate) use self::{
     places::{LeaseRow, PlaceRow},
     pxe::{
         BOOTS_KEPT, BootFilter, BootRow, BootSeen, ComputerRow, DeploymentRow, DeploymentTarget, DoneRow, PolicyChange,
-        PolicyRow, Position, PxeError, PxeLeaseRow, PxeLeaseSeen, Redeemed, Snapshot, TOKEN_LIFE, TokenRefusal,
+        Position, PxeError, PxeLeaseRow, PxeLeaseSeen, Redeemed, Snapshot, TOKEN_LIFE, TokenRefusal,
     },
     recorder::{Recorder, RecorderState},
     servers::{BEAT, SERVER_TIMEOUT, ServerRow, ServerSeen},

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod point;
+mod pxe;
 #[path = "../support/mod.rs"]
 mod support;
 

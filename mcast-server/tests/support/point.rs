@@ -65,6 +65,13 @@ impl Site {
         self
     }
 
+    /// Has it boot machines of the loopback interface.
+    pub fn booting(&mut self, mode: &str, ports: &BootPorts) -> &mut Self {
+        let http = ports.http.number.to_string();
+        self.set("pxe.enabled", "true").set("pxe.mode", &format!("\"{mode}\"")).set("pxe.interfaces", "[\"lo\"]");
+        self.set("pxe.http", &http)
+    }
+
     pub fn table(&mut self, text: &str) -> &mut Self {
         self.tables.push_str(text);
         self.tables.push('\n');
@@ -378,6 +385,27 @@ pub fn noise(bytes: usize, seed: u64) -> Vec<u8> {
         words.flat_map(|n| (n ^ seed << 40).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes()).collect();
     content.truncate(bytes);
     content
+}
+
+/// The ports at which machines are booted: there is one of each on a host, and they take root.
+pub struct BootPorts {
+    pub http: Port,
+    _turn: File,
+}
+
+impl BootPorts {
+    /// Waits until no other test has them; none for an ordinary user, or if something else of this host has them.
+    pub fn take() -> Option<Self> {
+        let folder = std::env::temp_dir().join("mcast-test-ports");
+        fs::create_dir_all(&folder).unwrap();
+        let turn = File::create(folder.join("boot")).unwrap();
+        turn.lock().unwrap();
+        let free = [67, 69, 4011].iter().all(|port| UdpSocket::bind(("127.0.0.1", *port)).is_ok());
+        if !free {
+            eprintln!("not tried: machines are booted by ports 67, 69 and 4011, which cannot be had here");
+        }
+        free.then(|| Self { http: Port::free(), _turn: turn })
+    }
 }
 
 /// A port that is free for TCP and UDP on loopback, and that no other test of this machine takes while this lives.

@@ -15,6 +15,8 @@ pub struct Missing {
     pub text: String,
     /// What to do.
     pub help: String,
+    /// Nothing is wrong if it is meant so.
+    pub odd: bool,
 }
 
 /// Looks through the deployments of a site.
@@ -22,39 +24,39 @@ pub struct Missing {
 pub fn check(site: &Site, images: &Store, loaders: &Loaders, now: SystemTime) -> Vec<Missing> {
     let mut all = Vec::new();
     for deployment in &site.deployments {
-        let mut miss = |text: String, help: String| {
-            all.push(Missing { deployment: deployment.name.clone(), text, help });
+        let mut say = |odd: bool, text: String, help: String| {
+            all.push(Missing { deployment: deployment.name.clone(), text, help, odd });
         };
         if deployment.until.is_some_and(|until| until <= now) {
             let help = format!("mcast-server ctl pxe deployments remove {}", deployment.name);
-            miss("it is over: no machine boots it any more".to_owned(), help);
+            say(true, "it is over: no machine boots it any more".to_owned(), help);
             continue;
         }
         if let Target::Computer(name) = &deployment.target
             && !site.computers.iter().any(|computer| computer.name == *name)
         {
             let help = format!("mcast-server ctl pxe computers add {name} --mac MAC");
-            miss(format!("it is for computer {name}, which the site does not know"), help);
+            say(false, format!("it is for computer {name}, which the site does not know"), help);
         }
         let unknown = matches!(deployment.target, Target::Unknown);
         if unknown && !site.policy.unknown {
             let help = "mcast-server ctl pxe policy --unknown on".to_owned();
-            miss("it is for unknown machines, which the site does not answer".to_owned(), help);
+            say(true, "it is for unknown machines, which the site does not answer".to_owned(), help);
         }
         let name = &deployment.boot_image;
         let Some(image) = images.get(name) else {
             let help = format!("mcast-server ctl pxe images add {name} …");
-            miss(format!("boot image {name} is not on this server"), help);
+            say(false, format!("boot image {name} is not on this server"), help);
             continue;
         };
         for platform in image.programs.keys().filter(|platform| loaders.find(**platform).is_none()) {
-            miss(format!("machines with {platform} cannot begin"), loaders.missing(*platform));
+            say(false, format!("machines with {platform} cannot begin"), loaders.missing(*platform));
         }
         // What machines there are nobody knows; these are those of today.
         for platform in [Platform::BiosX86, Platform::UefiX64] {
             if !image.programs.contains_key(&platform) {
                 let help = format!("mcast-server ctl pxe images add {name} --platform {platform} …, if there are such");
-                miss(format!("boot image {name} has nothing for machines with {platform}"), help);
+                say(true, format!("boot image {name} has nothing for machines with {platform}"), help);
             }
         }
     }

@@ -206,7 +206,7 @@ fn hundred() -> u32 {
     100
 }
 
-const ROWS_LIMIT: u32 = 1000;
+pub(super) const ROWS_LIMIT: u32 = 1000;
 /// Ways to an image, as clients are asked for by them.
 const PATHS: [&str; 4] = ["multicast", "slower", "unicast", "http"];
 
@@ -438,7 +438,7 @@ async fn order(shared: &Shared, id: &str, order: Order) -> Result<(StatusCode, J
     done(StatusCode::ACCEPTED, "passed_on")
 }
 
-fn beyond(what: &str, value: u32) -> Refused {
+pub(super) fn beyond(what: &str, value: u32) -> Refused {
     Refused::new(StatusCode::BAD_REQUEST, format!("{what} is {value}, at most {ROWS_LIMIT} rows can be asked for"))
 }
 

@@ -113,7 +113,7 @@ impl Limits {
 
 /// What happens in the sessions of this server, as it happens; once a second how they stand.
 ///
-/// Messages are `event`, `sessions`, `images`, and `missed` with a number if the reader was too slow.
+/// Messages are `event`, `sessions`, `images`, `boots`, and `missed` with a number if the reader was too slow.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", security(("token" = [])),
     responses((status = 200, content_type = "text/event-stream", body = String), KeptOut))]
 pub(crate) async fn news(State(shared): State<Arc<Shared>>, Extension(bearer): Extension<Bearer>) -> Stream {
@@ -197,6 +197,7 @@ fn message(news: &News) -> Event {
         News::Event { .. } => "event",
         News::Sessions { .. } => "sessions",
         News::Images { .. } => "images",
+        News::Boots { .. } => "boots",
     };
     Event::default().event(name).data(serde_json::to_string(news).unwrap_or_default())
 }

@@ -7,7 +7,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use super::error::{KeptOut, Refused};
 use super::{Routes, Shared};
 use crate::serve::point::Point;
+use crate::serve::pxe::Running;
 
 const TEXT_FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Sessions that get series of their own; there are hardly ever more.
@@ -39,6 +40,16 @@ struct State1 {
     state: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfAnswer {
+    answer: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfStage {
+    stage: &'static str,
+}
+
 pub(super) fn routes() -> Routes {
     Routes::new().routes(routes!(answer))
 }
@@ -60,6 +71,9 @@ fn collect(point: &Point) -> Registry {
     of_server(point, &mut registry);
     of_images(point, &mut registry);
     of_sessions(point, &mut registry);
+    if let Some(here) = point.pxe() {
+        of_bare_machines(&here, &mut registry);
+    }
     registry
 }
 
@@ -147,4 +161,53 @@ fn of_sessions(point: &Point, registry: &mut Registry) {
     registry.register("session_progress_ratio", "What all clients have together", progress);
     registry.register("session_median_loss_ratio", "Loss of the median client lately", loss);
     registry.register("session_clients", "Clients by what became of them", clients);
+}
+
+/// Of a server that boots machines.
+fn of_bare_machines(here: &Running, registry: &mut Registry) {
+    let requests = Family::<OfAnswer, Counter>::default();
+    for (answer, count) in here.counts().requests() {
+        requests.get_or_create(&OfAnswer { answer }).inc_by(count);
+    }
+    registry.register("pxe_requests", "Requests of machines by DHCP, by what became of them", requests);
+    let steps = Family::<OfStage, Counter>::default();
+    for (stage, count) in here.counts().stages() {
+        steps.get_or_create(&OfStage { stage: stage.name() }).inc_by(count);
+    }
+    registry.register("pxe_steps", "Steps of machines that boot, by how far they took them", steps);
+    let booting = here.point.booting();
+    let machines = Family::<OfStage, Gauge>::default();
+    for (stage, _) in here.counts().stages() {
+        let number = booting.iter().filter(|machine| machine.stage == stage && !machine.refused).count();
+        machines.get_or_create(&OfStage { stage: stage.name() }).set(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+    registry.register("pxe_machines", "Machines heard of within the last hour, by how far they are", machines);
+    let refused = booting.iter().filter(|machine| machine.refused).count();
+    let gauge = |count: usize| ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
+    registry.register("pxe_machines_refused", "Machines that were refused something last", gauge(refused));
+    registry.register("pxe_leases", "Addresses that are leased", gauge(here.counts().leases()));
+    let (site, journal) = here.standing();
+    let reachable = ConstGauge::new(i64::from(site.reachable));
+    registry.register("pxe_site_reachable", "Whether machines get what the site says now", reachable);
+    registry.register("pxe_pending", "What machines did that waits for the database", gauge(journal.pending));
+    let dropped = ConstCounter::new(journal.dropped);
+    registry.register("pxe_dropped", "What machines did that could not be kept for the database", dropped);
+    of_tftp(here, registry);
+}
+
+fn of_tftp(here: &Running, registry: &mut Registry) {
+    let tftp = here.tftp.counters();
+    let active = ConstGauge::new(i64::try_from(tftp.active).unwrap_or(i64::MAX));
+    registry.register("pxe_tftp_active", "TFTP transfers that go on", active);
+    for (name, help, count) in [
+        ("pxe_tftp_transfers", "TFTP transfers that were begun", tftp.started),
+        ("pxe_tftp_done", "TFTP transfers whose file the machine has", tftp.done),
+        ("pxe_tftp_aborted", "TFTP transfers that came to no end", tftp.aborted),
+        ("pxe_tftp_refused", "TFTP requests that were refused", tftp.refused),
+        ("pxe_tftp_resent_blocks", "TFTP blocks that were sent more than once", tftp.resent),
+    ] {
+        registry.register(name, help, ConstCounter::new(count));
+    }
+    let bytes = ConstCounter::new(tftp.bytes);
+    registry.register_with_unit("pxe_tftp", "Files that machines have by TFTP", Unit::Bytes, bytes);
 }

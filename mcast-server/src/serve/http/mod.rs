@@ -12,6 +12,7 @@ pub(crate) mod listener;
 mod metrics;
 mod openapi;
 mod page;
+pub(crate) mod pxe;
 mod ranges;
 
 use std::sync::Arc;
@@ -50,6 +51,8 @@ struct Table {
     open: Routes,
     seen: Routes,
     done: Routes,
+    /// What operators send, however long it takes.
+    sent: Routes,
     streams: Routes,
     metrics: Routes,
     content: Routes,
@@ -59,8 +62,9 @@ impl Table {
     fn new() -> Self {
         Self {
             open: api::open().merge(crate::serve::pxe::hello_routes()),
-            seen: api::views(),
-            done: api::commands(),
+            seen: api::views().merge(pxe::views()),
+            done: api::commands().merge(pxe::commands()),
+            sent: pxe::uploads(),
             streams: events::routes(),
             metrics: metrics::routes(),
             content: content::routes(),
@@ -69,8 +73,8 @@ impl Table {
 
     /// Without limits and without who may ask what.
     fn all(self) -> Routes {
-        let Self { open, seen, done, streams, metrics, content } = self;
-        open.merge(seen).merge(done).merge(streams).merge(metrics).merge(content)
+        let Self { open, seen, done, sent, streams, metrics, content } = self;
+        open.merge(seen).merge(done).merge(sent).merge(streams).merge(metrics).merge(content)
     }
 }
 
@@ -85,7 +89,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .open
         .layer(quick)
         .merge(table.seen.layer(quick).route_layer(viewer.clone()))
-        .merge(table.done.layer(quick).route_layer(operator))
+        .merge(table.done.layer(quick).route_layer(operator.clone()))
+        .merge(table.sent.layer(DefaultBodyLimit::disable()).route_layer(operator))
         .merge(table.streams.route_layer(viewer))
         .layer(map_response(error::in_json));
     let described = api.merge(metrics_routes(table.metrics, &shared)).merge(table.content);

@@ -9,14 +9,20 @@ use utoipa::openapi::OpenApi as Description;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{Table, error};
+use super::{Table, error, pxe};
 use crate::serve::views;
 
 /// What no handler says.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "mcast distribution point", description = "Images to many machines at once: what is served, to whom, and how it goes."),
-    components(schemas(error::Problem, views::SessionView, views::ClientView, views::ImageView)),
+    components(schemas(
+        error::Problem,
+        views::SessionView,
+        views::ClientView,
+        views::ImageView,
+        pxe::views::BootingView
+    )),
     modifiers(&Bearer)
 )]
 struct Frame;

@@ -13,12 +13,13 @@ const CSS: &str = "text/css; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// Path, type and content of each file.
-const FILES: [(&str, &str, &str); 19] = [
+const FILES: [(&str, &str, &str); 21] = [
     ("/", HTML, include_str!("../../../page/index.html")),
     ("/page.css", CSS, include_str!("../../../page/page.css")),
     ("/icon.svg", SVG, include_str!("../../../page/icon.svg")),
     ("/announce.js", SCRIPT, include_str!("../../../page/announce.js")),
     ("/api.js", SCRIPT, include_str!("../../../page/api.js")),
+    ("/boots.js", SCRIPT, include_str!("../../../page/boots.js")),
     ("/chart.js", SCRIPT, include_str!("../../../page/chart.js")),
     ("/colours.js", SCRIPT, include_str!("../../../page/colours.js")),
     ("/confirm.js", SCRIPT, include_str!("../../../page/confirm.js")),
@@ -27,6 +28,7 @@ const FILES: [(&str, &str, &str); 19] = [
     ("/lists.js", SCRIPT, include_str!("../../../page/lists.js")),
     ("/overview.js", SCRIPT, include_str!("../../../page/overview.js")),
     ("/page.js", SCRIPT, include_str!("../../../page/page.js")),
+    ("/pxe.js", SCRIPT, include_str!("../../../page/pxe.js")),
     ("/series.js", SCRIPT, include_str!("../../../page/series.js")),
     ("/session.js", SCRIPT, include_str!("../../../page/session.js")),
     ("/store.js", SCRIPT, include_str!("../../../page/store.js")),

@@ -9,6 +9,7 @@ use pxe::machine::Machine;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
+use super::counts::Counts;
 use super::follow::Memory;
 use super::journal::Journal;
 use crate::config::Pxe;
@@ -20,6 +21,7 @@ pub(crate) struct Directory {
     site: Site,
     memory: Arc<Memory>,
     journal: Journal,
+    counts: Counts,
     told: Arc<Notify>,
 }
 
@@ -31,7 +33,7 @@ impl Directory {
     pub(super) async fn open(site: Site, server: String, settings: &Pxe) -> Result<Arc<Self>, SiteError> {
         let memory = Memory::open(site.clone(), settings).await?;
         let journal = Journal::start(memory.clone(), site.clone(), server, settings);
-        Ok(Arc::new(Self { site, memory, journal, told: Arc::default() }))
+        Ok(Arc::new(Self { site, memory, journal, counts: Counts::default(), told: Arc::default() }))
     }
 
     /// What machines are to boot.
@@ -42,6 +44,11 @@ impl Directory {
     /// What is written behind.
     pub(super) fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// What came of requests since the start.
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Told when a machine has news.
@@ -81,6 +88,7 @@ impl boot::Directory for Directory {
         } else {
             info!(%mac, stage, deployment, "machine {text}");
         }
+        self.counts.note(&note);
         self.journal.note(&note);
         self.told.notify_one();
     }

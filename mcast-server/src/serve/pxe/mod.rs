@@ -2,8 +2,9 @@
 //!
 //! [`directory`] is the site as the crate `pxe` asks it: [`follow`] keeps what machines are to boot in memory,
 //! [`journal`] writes behind what happened. [`networks`] says where to listen, [`hello`] answers machines that have
-//! booted into the client.
+//! booted into the client, [`counts`] is for the metrics.
 
+mod counts;
 mod directory;
 mod follow;
 mod hello;
@@ -14,7 +15,7 @@ mod tests;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pxe::dhcp::driver::Listening;
 use pxe::dhcp::{self, DhcpServer, DriverConfig};
@@ -25,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
+use self::counts::Counts;
 pub(crate) use self::directory::Directory;
 pub(crate) use self::follow::FollowState;
 pub(crate) use self::hello::routes as hello_routes;
@@ -96,6 +98,7 @@ impl Running {
         );
         let leases = journal::known_leases(&around.site, &settings.pxe).await;
         let leases = leases.map_err(|error| super::site_failure(&error))?;
+        directory.counts().know(&leases, SystemTime::now());
         let addresses = networks::addresses(&settings.pxe)?;
         let tftp = {
             let (notes, own) = (point.clone(), addresses.iter().map(|(_, address)| *address).collect::<Vec<_>>());
@@ -140,6 +143,11 @@ impl Running {
         pxe::boot::Directory::site(&*self.directory)
     }
 
+    /// What came of requests since the start.
+    pub(crate) fn counts(&self) -> &Counts {
+        self.directory.counts()
+    }
+
     /// Told when a machine has news.
     pub(crate) fn told(&self) -> &Notify {
         &self.told
@@ -151,7 +159,6 @@ impl Running {
     }
 
     /// How fresh is what machines are answered by, and what waits to be written.
-    #[allow(dead_code, reason = "the metrics show it next")]
     pub(crate) fn standing(&self) -> (FollowState, JournalState) {
         (self.directory.memory().state().borrow().clone(), self.directory.journal().state().borrow().clone())
     }
@@ -171,6 +178,7 @@ fn start_dhcp(
     let Some(how) = settings.pxe.dhcp_settings() else { return Ok(None) };
     let notes = point.clone();
     let tell = move |event: dhcp::Event| {
+        directory.counts().dhcp(&event);
         notes.note_dhcp(&event);
         if let dhcp::Event::LeaseChanged(change) = &event {
             directory.journal().lease(change);

@@ -35,7 +35,7 @@ pub(crate) use self::{
     deployments::{DeploymentRow, DeploymentTarget, DoneRow, Position},
     error::PxeError,
     leases::{PxeLeaseRow, PxeLeaseSeen},
-    policy::{PolicyChange, PolicyRow},
+    policy::PolicyChange,
     snapshot::Snapshot,
     tokens::{Redeemed, TOKEN_LIFE, TokenRefusal},
 };

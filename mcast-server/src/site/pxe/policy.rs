@@ -1,24 +1,13 @@
 //! What holds for all machines of the site.
 
 use pxe::boot::Policy;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sqlx::Row;
 
 use super::{PxeError, touch};
 use crate::site::rows::flag;
 use crate::site::work::{Lock, Work};
 use crate::site::{ASK_LIMIT, Site, SiteError};
-
-/// What holds for all machines, as it may be shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct PolicyRow {
-    /// Machines are answered at all.
-    pub(crate) respond: bool,
-    /// Machines that the site does not know are answered.
-    pub(crate) unknown: bool,
-    /// A password is asked before anything boots.
-    pub(crate) password: bool,
-}
 
 /// What is to be switched; what is left out stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -29,12 +18,6 @@ pub(crate) struct PolicyChange {
     /// A hash in argon2's string form, or none for no password. Never from a request as it stands: it is hashed first.
     #[serde(skip)]
     pub(crate) password: Option<Option<String>>,
-}
-
-impl From<&Policy> for PolicyRow {
-    fn from(policy: &Policy) -> Self {
-        Self { respond: policy.respond, unknown: policy.unknown, password: policy.password.is_some() }
-    }
 }
 
 impl Site {

@@ -68,9 +68,9 @@ impl<'a> Bench<'a> {
         let net = Network::new(number, 2)?;
         net.address_receiver(0, "fd77::1/64")?;
         let mut bench = Self { lab, folder, parts, servers: Vec::new(), net, starts: 0 };
-        bench.start_dnsmasq_as("router", ROUTER, |command, folder| dnsmasq::router(command, folder))?;
+        bench.start_dnsmasq_as("router", ROUTER, dnsmasq::router)?;
         if mode == Mode::Proxy {
-            bench.start_dnsmasq_as("dhcp", ROUTER, |command, folder| dnsmasq::plain(command, folder))?;
+            bench.start_dnsmasq_as("dhcp", ROUTER, dnsmasq::plain)?;
             bench.wait_for_ports_at(ROUTER, "dhcp", &[67])?;
         }
         Ok(bench)
@@ -112,7 +112,7 @@ impl<'a> Bench<'a> {
             self.start("http", &mut command)?;
         }
         self.start_dnsmasq_as("server", Host::Server, |command, folder| {
-            dnsmasq::server(command, folder, &files, mode)
+            dnsmasq::server(command, folder, &files, mode);
         })?;
         let ports: &[u16] = if mode == Mode::Full { &[67, 69] } else { &[67, 69, 4011] };
         self.wait_for_ports("server", ports)

@@ -4,6 +4,7 @@
 //! fuzzer. Each one returns whether the input was of use: it parsed, or the session came to its
 //! end. Seeds that should be are held to that by `tests/corpus.rs`.
 
+mod boot_image;
 mod delivery;
 mod dhcp;
 mod journal;
@@ -16,6 +17,7 @@ mod tftp;
 mod wim;
 mod wire;
 
+pub use boot_image::boot_image;
 pub use delivery::{Delivery, GROUP, SESSION};
 pub use dhcp::{dhcp, dhcp_step};
 pub use journal::journal;
@@ -31,7 +33,7 @@ pub use wire::{encode, wire};
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("wire", wire),
     ("wim", wim),
     ("manifest", manifest),
@@ -41,4 +43,5 @@ pub const TARGETS: [Target; 9] = [
     ("madcap", madcap),
     ("tftp", tftp),
     ("dhcp", dhcp),
+    ("boot_image", boot_image),
 ];

@@ -50,6 +50,7 @@ corpora! {
     madcap_messages_of_the_corpus_do_no_harm: "madcap",
     transfers_of_the_corpus_do_no_harm: "tftp",
     dhcp_servers_survive_the_corpus: "dhcp",
+    files_of_the_corpus_do_no_harm: "boot_image",
 }
 
 /// Writes the `valid-…` seeds anew, after the formats or the machines have changed:

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod boots;
+mod files;
 mod leases;
 mod packets;
 mod session;
@@ -30,6 +31,7 @@ pub(crate) fn all() -> Vec<(&'static str, Seeds)> {
         ("madcap", leases::all()),
         ("tftp", boots::all()),
         ("dhcp", addresses::all()),
+        ("boot_image", files::all()),
     ]
 }
 

@@ -30,8 +30,8 @@ const SHARE: f64 = 0.1;
 const LOSS: f64 = 0.01;
 /// What the disk's boot sector prints.
 const DISK: &str = "LAB-DISK";
-/// What OVMF does when nothing else boots.
-const NEXT_ENTRY: &str = "UEFI Interactive Shell";
+/// The next entry of OVMF's boot order, behind what these machines boot by.
+const NEXT_ENTRY: &str = "Start PXE over IPv6";
 const PASSWORD: &str = "open-sesame";
 
 macro_rules! boots {
@@ -72,7 +72,7 @@ pub(super) const SCENARIOS: [Scenario; 7] = [
     },
     Scenario {
         name: "boot-available",
-        claim: "an available deployment boots by a key; without one the machine starts from its disk (BIOS)",
+        claim: "an available deployment boots by a key; without one a BIOS starts from its disk, and UEFI goes on to its next entry",
         needs: NEEDS,
         run: available,
     },
@@ -177,6 +177,10 @@ fn available(lab: &Lab, findings: &mut Findings) -> Result<()> {
     machine.wait_for("Press a key to boot it", BOOT_LIMIT)?;
     machine.type_in(" ")?;
     findings.figure("a key: the kernel", machine.wait_for(MARKER, BOOT_LIMIT)?, "s");
+    machine.stop()?;
+    let mut machine = bench.switch_on(&Spec::new(Firmware::Uefi, 2))?;
+    machine.wait_for("Press a key to boot it", BOOT_LIMIT)?;
+    findings.figure("no key: UEFI's next entry", machine.wait_for(NEXT_ENTRY, BOOT_LIMIT)?, "s");
     machine.stop()
 }
 

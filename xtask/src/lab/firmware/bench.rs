@@ -38,6 +38,8 @@ pub(crate) enum Mode {
     Full,
     /// Another DHCP server beside it.
     Proxy,
+    /// Another DHCP server, which names our boot files itself.
+    Off,
 }
 
 /// The bench; all of it goes when it is dropped.
@@ -56,6 +58,16 @@ impl Mode {
         match self {
             Self::Full => "full",
             Self::Proxy => "proxy",
+            Self::Off => "off",
+        }
+    }
+
+    /// UDP ports that a PXE server has then.
+    pub(crate) fn ports(self) -> &'static [u16] {
+        match self {
+            Self::Full => &[67, 69],
+            Self::Proxy => &[67, 69, 4011],
+            Self::Off => &[69],
         }
     }
 }
@@ -69,8 +81,9 @@ impl<'a> Bench<'a> {
         net.address_receiver(0, "fd77::1/64")?;
         let mut bench = Self { lab, folder, parts, servers: Vec::new(), net, starts: 0 };
         bench.start_dnsmasq_as("router", ROUTER, dnsmasq::router)?;
-        if mode == Mode::Proxy {
-            bench.start_dnsmasq_as("dhcp", ROUTER, dnsmasq::plain)?;
+        if mode != Mode::Full {
+            let other = if mode == Mode::Off { dnsmasq::pointing } else { dnsmasq::plain };
+            bench.start_dnsmasq_as("dhcp", ROUTER, other)?;
             bench.wait_for_ports_at(ROUTER, "dhcp", &[67])?;
         }
         Ok(bench)
@@ -114,8 +127,7 @@ impl<'a> Bench<'a> {
         self.start_dnsmasq_as("server", Host::Server, |command, folder| {
             dnsmasq::server(command, folder, &files, mode);
         })?;
-        let ports: &[u16] = if mode == Mode::Full { &[67, 69] } else { &[67, 69, 4011] };
-        self.wait_for_ports("server", ports)
+        self.wait_for_ports("server", mode.ports())
     }
 
     /// Has dnsmasq boot machines from another host, beside the DHCP server and ours.

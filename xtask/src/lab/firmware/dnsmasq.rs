@@ -20,6 +20,19 @@ pub(super) fn plain(command: &mut Command, folder: &Path) {
     command.arg(format!("--dhcp-range={RANGE}"));
 }
 
+/// Arguments of a DHCP server that names our boot files itself, as docs/booting.md says.
+pub(super) fn pointing(command: &mut Command, folder: &Path) {
+    plain(command, folder);
+    let ours = format!("http://{SENDER}:62997/pxe/v1");
+    command.args(["--dhcp-userclass=set:ipxe,iPXE", "--dhcp-match=set:x64,option:client-arch,7"]);
+    command.args(["--dhcp-match=set:x64,option:client-arch,9", "--dhcp-match=set:http,option:client-arch,16"]);
+    command.args(["--dhcp-option-force=tag:http,tag:!ipxe,60,HTTPClient"]);
+    command.arg(format!("--dhcp-boot=tag:ipxe,{ours}/scripts/start"));
+    command.arg(format!("--dhcp-boot=tag:!ipxe,tag:http,{ours}/files/loader/uefi-x64.efi"));
+    command.arg(format!("--dhcp-boot=tag:!ipxe,tag:x64,loader/uefi-x64.efi,,{SENDER}"));
+    command.arg(format!("--dhcp-boot=tag:!ipxe,tag:!x64,tag:!http,loader/bios.pxe,,{SENDER}"));
+}
+
 /// Arguments of a router that advertises IPv6: iPXE waits 13 s for one.
 pub(super) fn router(command: &mut Command, folder: &Path) {
     common(command, folder, "router");
@@ -42,6 +55,8 @@ pub(super) fn server(command: &mut Command, folder: &Path, files: &Path, mode: M
             // iPXE then does not wait for a proxy.
             command.arg("--dhcp-option=tag:ipxe,encap:175,176,1b");
         }
+        // Without DHCP there is nothing to serve but files.
+        Mode::Off => {}
         Mode::Proxy => {
             command.arg(format!("--dhcp-range={SENDER},proxy,255.255.0.0"));
             command.args([

@@ -22,9 +22,11 @@ impl Bench<'_> {
         let folder = self.folder().to_owned();
         std::fs::create_dir_all(folder.join("images"))?;
         let config = folder.join("server.toml");
+        let interface = if further.contains("interfaces = ") { "" } else { "interfaces = [\"eth0\"]\n" };
         let network = match mode {
+            _ if further.contains("[[pxe.network]]") => "",
             Mode::Full => "[[pxe.network]]\nnetwork = \"10.77.0.0/16\"\npool = \"10.77.1.10-10.77.1.250\"\n",
-            Mode::Proxy => "",
+            Mode::Proxy | Mode::Off => "",
         };
         let (name, path) = (mode.name(), folder.display());
         std::fs::write(
@@ -35,7 +37,7 @@ impl Bench<'_> {
                  [content]\nimages = \"{path}/images\"\nsettle = \"500ms\"\n\
                  [rate]\ncustom = \"100mbit\"\n\
                  [http]\nlisten = [\"0.0.0.0:{HTTP_PORT}\", \"127.0.0.1:{LOCAL_PORT}\"]\n\
-                 [pxe]\nenabled = true\nmode = \"{name}\"\ninterfaces = [\"eth0\"]\n{further}\n{network}\
+                 [pxe]\nenabled = true\nmode = \"{name}\"\n{interface}{further}\n{network}\
                  [[token]]\nname = \"lab\"\nrole = \"operator\"\ntoken = \"{TOKEN}\"\n"
             ),
         )?;
@@ -43,8 +45,7 @@ impl Bench<'_> {
         let mut server = self.net().in_sender(&self.lab().binaries.server);
         server.args([command, "--config"]).arg(&config).args(["--log-format", "json"]);
         self.start(OURS, &mut server)?;
-        let ports: &[u16] = if mode == Mode::Full { &[67, 69] } else { &[67, 69, 4011] };
-        self.wait_for_ports(OURS, ports)
+        self.wait_for_ports(OURS, mode.ports())
     }
 
     /// The same with the marker's boot image for every machine.

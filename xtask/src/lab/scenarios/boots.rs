@@ -63,7 +63,7 @@ pub(super) const TABLE: [Scenario; 12] = boots! {
     "boot-http-proxy" "boot-loss-http-proxy" Http Proxy,
 };
 
-pub(super) const SCENARIOS: [Scenario; 7] = [
+pub(super) const SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "boot-unknown",
         claim: "a machine that the site does not know is refused, and says so in the log; answered, it boots",
@@ -99,6 +99,18 @@ pub(super) const SCENARIOS: [Scenario; 7] = [
         claim: "with a delay another PXE server goes first; where it is gone, ours boots the machine",
         needs: NEEDS,
         run: two_servers,
+    },
+    Scenario {
+        name: "boot-off",
+        claim: "where another DHCP server names the boot files as the docs say, machines boot from ours by files alone",
+        needs: NEEDS,
+        run: off,
+    },
+    Scenario {
+        name: "boot-interface",
+        claim: "machines are answered at the interface that is listed, with this server's address there, and at no other",
+        needs: NEEDS,
+        run: interface,
     },
     Scenario {
         name: "boot-client",
@@ -293,6 +305,29 @@ fn two_servers(lab: &Lab, findings: &mut Findings) -> Result<()> {
     machine.stop()
 }
 
+fn off(lab: &Lab, findings: &mut Findings) -> Result<()> {
+    let mut bench = Bench::open(lab, Mode::Off)?;
+    bench.start_ours_with_marker(Mode::Off, "")?;
+    findings.figure("bios", bench.boot(&Spec::new(Firmware::Bios, 1), BOOT_LIMIT)?, "s");
+    findings.figure("uefi", bench.boot(&Spec::new(Firmware::Uefi, 2), BOOT_LIMIT)?, "s");
+    findings.figure("http", bench.boot(&Spec::new(Firmware::Http, 3), BOOT_LIMIT)?, "s");
+    Ok(())
+}
+
+fn interface(lab: &Lab, findings: &mut Findings) -> Result<()> {
+    let mut bench = Bench::open(lab, Mode::Full)?;
+    bench.net().add_second_interface("10.78.0.1")?;
+    let network = "[[pxe.network]]\nnetwork = \"10.78.0.0/16\"\npool = \"10.78.1.10-10.78.1.50\"";
+    bench.start_ours_with_marker(Mode::Full, &format!("interfaces = [\"eth1\"]\n{network}"))?;
+    let mut machine = bench.switch_on(&Spec::new(Firmware::Uefi, 1))?;
+    findings.figure("boots", machine.wait_for(MARKER, BOOT_LIMIT)?, "s");
+    let console = machine.console();
+    findings.check(console.contains("10.78.0.1") && !console.contains("10.77.0.1"), || {
+        format!("the machine was told another address than that of its network: {console}")
+    });
+    machine.stop()
+}
+
 fn client(lab: &Lab, findings: &mut Findings) -> Result<()> {
     let mut bench = Bench::open(lab, Mode::Full)?;
     bench.make_client_image()?;
@@ -324,9 +359,7 @@ fn client(lab: &Lab, findings: &mut Findings) -> Result<()> {
     );
     findings.figure("has its image", machine.wait_for("verified and stored in /tmp/disk", BOOT_LIMIT)?, "s");
     let console = machine.console();
-    findings.check(!console.contains("by unicast"), || {
-        format!("the image did not come by multicast: {console}")
-    });
+    findings.check(!console.contains("by unicast"), || format!("the image did not come by multicast: {console}"));
     machine.stop()?;
     bench.wait_for_log("client")?;
     // Nobody else gets anything by its token.

@@ -191,7 +191,8 @@ impl Room {
                 command.arg(format!("--dhcp-boot={BOOT_FILE}"));
                 command.arg(format!("--tftp-root={}", self.folder.display()));
             }
-            Mode::Proxy => {
+            // It gives no addresses in either.
+            Mode::Proxy | Mode::Off => {
                 command.arg(format!("--dhcp-range={SENDER},proxy,255.255.0.0"));
                 command.arg(format!("--pxe-service=x86PC,boot,{BOOT_FILE}"));
             }

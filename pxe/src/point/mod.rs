@@ -246,15 +246,13 @@ impl<D: Directory> Point<D> {
 }
 
 impl<D: Directory> crate::dhcp::Booting for Point<D> {
-    /// Firmware gets its network boot program, iPXE its first script. Who is to boot from its disk anyway hears so by
-    /// getting nothing; what is wrong otherwise is better said on its screen, by iPXE.
+    /// Firmware gets its network boot program, iPXE its first script, also who is to boot from its disk: what is wrong
+    /// is said on its screen, and UEFI that gets no boot file asks for a minute before it goes on.
     fn boot_file(&self, machine: &Machine, server: Ipv4Addr) -> Result<String, String> {
         let platform = machine.platform.ok_or_else(|| Refusal::NoPlatform.to_string())?;
         let site = self.directory.site();
-        match self.plan(&site, machine) {
-            Err(refusal @ (Refusal::Off | Refusal::Unknown { .. })) => return Err(refusal.to_string()),
-            Err(refusal) if refusal.is_quiet() => return Err(refusal.to_string()),
-            Ok(_) | Err(_) => {}
+        if let Err(refusal @ (Refusal::Off | Refusal::Unknown { .. })) = self.plan(&site, machine) {
+            return Err(refusal.to_string());
         }
         let url = format!("http://{server}:{}/pxe/v1", self.settings.http_port);
         if machine.ipxe {

@@ -33,6 +33,8 @@ enum Task {
     Lab(lab::Arguments),
     /// The same task by us, uftp, udpcast, unicast HTTP and the physical limit, as a table (needs root)
     Compare(compare::Arguments),
+    /// One file by our TFTP server, dnsmasq, tftpd-hpa and atftpd, as a table (needs root)
+    CompareTftp(compare::tftp::Arguments),
     /// Instructions of the hot paths beside their committed baselines (needs valgrind)
     Instructions(instructions::Arguments),
     /// The pictures of docs/performance.md
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Task::Demo(arguments) => demo::run(&arguments).map(|()| true),
         Task::Lab(arguments) => lab::run(&arguments),
         Task::Compare(arguments) => compare::run(&arguments),
+        Task::CompareTftp(arguments) => compare::tftp::run(&arguments),
         Task::Instructions(arguments) => instructions::run(&arguments),
         Task::Plots(arguments) => plots::run(&arguments).map(|()| true),
         Task::Deb(arguments) => packages::run(&arguments).map(|()| true),

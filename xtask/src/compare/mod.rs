@@ -8,6 +8,7 @@ mod peers;
 mod race;
 mod rows;
 mod table;
+pub(crate) mod tftp;
 
 use std::path::{Path, PathBuf};
 

@@ -103,6 +103,21 @@ impl Network {
         in_namespace(&self.switch(), program)
     }
 
+    /// Lets all links of the sender, the switch and the receivers carry packets of `mtu` bytes.
+    pub(crate) fn set_mtu(&self, mtu: u32) -> Result<()> {
+        let switch = self.switch();
+        let ports = ["s".to_owned()].into_iter().chain((0..self.receivers).map(port));
+        for port in ports {
+            self.ip(&switch, &format!("link set {port} mtu {mtu}"))?;
+        }
+        self.ip(&switch, &format!("link set br0 mtu {mtu}"))?;
+        let hosts = std::iter::once(self.sender()).chain((0..self.receivers).map(|i| self.receiver(i)));
+        for host in hosts {
+            self.ip(&host, &format!("link set eth0 mtu {mtu}"))?;
+        }
+        Ok(())
+    }
+
     /// A port of the switch for a virtual machine.
     pub(crate) fn add_tap(&self, name: &str) -> Result<()> {
         let switch = self.switch();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::lab::Lab;
 use crate::lab::net::{Network, SENDER};
@@ -13,11 +13,7 @@ use crate::lab::tools::{self, Tool};
 use crate::process::{self, Running};
 use crate::{files, interrupt};
 
-const PROGRAMS: [Tool; 3] = [
-    Tool { program: "dnsmasq", package: "dnsmasq-base", essential: false },
-    Tool { program: "in.tftpd", package: "tftpd-hpa", essential: false },
-    Tool { program: "atftpd", package: "atftpd", essential: false },
-];
+const PROGRAMS: [Tool; 1] = [Tool { program: "dnsmasq", package: "dnsmasq-base", essential: true }];
 const BYTES: u64 = 200_000_000;
 /// A server that takes longer than this for a file is not waited for.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -69,23 +65,18 @@ impl Server {
         }
     }
 
-    fn command(self, lab: &Lab, net: &Network, folder: &Path) -> Result<Option<Command>> {
-        let find = |program: &str| tools::find(program);
-        let mut command = match self {
-            Self::Ours => net.in_sender(&lab.example("pxe", "tftp_serve")?),
-            Self::Dnsmasq => match find("dnsmasq") {
-                Some(program) => net.in_sender(&program),
-                None => return Ok(None),
-            },
-            Self::Hpa => match find("in.tftpd") {
-                Some(program) => net.in_sender(&program),
-                None => return Ok(None),
-            },
-            Self::Atftpd => match find("atftpd") {
-                Some(program) => net.in_sender(&program),
-                None => return Ok(None),
-            },
-        };
+    /// Where it is; Debian's packages of two of them exclude each other, so that they are unpacked, not installed.
+    fn program(self, lab: &Lab) -> Result<PathBuf> {
+        match self {
+            Self::Ours => lab.example("pxe", "tftp_serve"),
+            Self::Dnsmasq => tools::find("dnsmasq").context("dnsmasq is not installed"),
+            Self::Hpa => tools::unpacked("tftpd-hpa", "usr/sbin/in.tftpd", lab.folder.path()),
+            Self::Atftpd => tools::unpacked("atftpd", "usr/sbin/atftpd", lab.folder.path()),
+        }
+    }
+
+    fn command(self, program: &Path, net: &Network, folder: &Path) -> Command {
+        let mut command = net.in_sender(program);
         match self {
             // Blocks larger than a packet only if they are asked for, as here.
             Self::Ours => command.arg(folder).args(["--listen", SENDER, "--block-limit", "8192"]),
@@ -93,14 +84,12 @@ impl Server {
                 .args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=eth0", "--user=root"])
                 .args(["--enable-tftp", "--log-facility=-", "--pid-file="])
                 .arg(format!("--tftp-root={}", folder.display())),
-            Self::Hpa => command
-                .args(["--foreground", "--listen", "--user", "root", "--address", &format!("{SENDER}:69"), "--secure"])
-                .arg(folder),
+            Self::Hpa => command.args(["-L", "-u", "root", "-a", &format!("{SENDER}:69"), "-s"]).arg(folder),
             Self::Atftpd => command
                 .args(["--daemon", "--no-fork", "--user", "root", "--group", "root", "--bind-address", SENDER])
                 .arg(folder),
         };
-        Ok(Some(command))
+        command
     }
 }
 
@@ -112,10 +101,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     std::fs::create_dir(&boot)?;
     files::write_random(&boot.join("file"), BYTES, 1)?;
     let net = Network::new(number, 1)?;
+    let programs = SERVERS.into_iter().map(|server| server.program(&lab)).collect::<Result<Vec<_>>>()?;
     let mut best = vec![[f64::INFINITY; COLUMNS.len()]; SERVERS.len()];
     for round in 0..arguments.rounds {
         for (row, server) in SERVERS.into_iter().enumerate() {
-            let Some(mut command) = server.command(&lab, &net, &boot)? else { continue };
+            let mut command = server.command(&programs[row], &net, &boot);
             let mut running = Running::start(&format!("{}-{round}", server.name()), &mut command, &folder)?;
             wait_for_port(&net, &mut running)?;
             for (column, how) in COLUMNS.iter().enumerate() {

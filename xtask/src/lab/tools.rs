@@ -122,6 +122,18 @@ pub(crate) fn install_missing(tools: &[&Tool]) -> Result<()> {
     Ok(())
 }
 
+/// A program of a Debian package that is fetched and unpacked in `folder`, and not installed.
+pub(crate) fn unpacked(package: &str, program: &str, folder: &Path) -> Result<PathBuf> {
+    let root = folder.join(package);
+    std::fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
+    finish(tool("apt-get").args(["download", package]).current_dir(&root))?;
+    let files = root.read_dir()?.flatten().map(|entry| entry.path());
+    let file = files.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "deb"));
+    let file = file.with_context(|| format!("apt-get fetched no package {package}"))?;
+    run("dpkg-deb", ["-x".as_ref(), file.as_os_str(), root.as_os_str()])?;
+    Ok(root.join(program))
+}
+
 fn missing<'a>(tools: &[&'a Tool]) -> Vec<&'a Tool> {
     tools.iter().copied().filter(|tool| find(tool.program).is_none()).collect()
 }

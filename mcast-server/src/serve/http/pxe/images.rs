@@ -30,6 +30,8 @@ const IMAGE_LIMIT: u64 = 16 << 30;
 const TEXT_LIMIT: usize = 2048;
 /// Something has to come within this, or it is broken off.
 const QUIET_LIMIT: Duration = Duration::from_secs(60);
+/// The rest of what is refused already may come within this.
+const REFUSED_LIMIT: Duration = Duration::from_secs(10);
 const FORM_HELP: &str = "send a form: platform (several times, or not at all), arguments, then file (several times)";
 
 /// A boot image on its way; what a file is it tells itself.
@@ -69,7 +71,14 @@ pub(crate) async fn put(
 ) -> Result<Json<BootImageView>, Refused> {
     let store = store(&shared)?;
     let mut form = form.map_err(|no| Refused::new(no.status(), no.body_text()).with_help(FORM_HELP))?;
-    let image = take(&store, &name, &mut form).await?;
+    let image = match take(&store, &name, &mut form).await {
+        Ok(image) => image,
+        Err(refused) => {
+            // Who is still sending hears of it only when he is through.
+            let _ = timeout(REFUSED_LIMIT, discard(&mut form)).await;
+            return Err(refused);
+        }
+    };
     let size = store.size(&image);
     info!(by = bearer.name, boot_image = name, size, platforms = image.platforms(), "boot image is put on this server");
     Ok(Json(BootImageView::of(&image, size)))
@@ -118,6 +127,13 @@ async fn take(store: &Arc<Store>, name: &str, form: &mut Multipart) -> Result<Bo
         }
     }
     blocking(move || upload.finish(&platforms, &arguments)).await
+}
+
+/// Reads the rest of a form for nothing.
+async fn discard(form: &mut Multipart) {
+    while let Ok(Some(mut field)) = form.next_field().await {
+        while let Ok(Some(_)) = field.chunk().await {}
+    }
 }
 
 /// Writes one file.

@@ -5,8 +5,10 @@
 
 mod support;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use serde_json::{Value, json};
 use support::http::{Answer, Events, ask};
 use support::point::{BootPorts, METRICS, OPERATOR, Point, Site, VIEWER, until};
@@ -25,10 +27,14 @@ struct Bench {
 impl Bench {
     /// None where machines cannot be booted.
     fn start() -> Option<Self> {
+        Self::with("off", "")
+    }
+
+    fn with(mode: &str, tables: &str) -> Option<Self> {
         let ports = BootPorts::take()?;
         let mut site = Site::new();
         site.image("lab.img", 1000, 1);
-        let point = site.booting("off", &ports).start();
+        let point = site.table(tables).booting(mode, &ports).start();
         let boot = ([127, 0, 0, 1], ports.http.number).into();
         Some(Self { site, point, boot, _ports: ports })
     }
@@ -41,7 +47,7 @@ impl Bench {
     }
 
     fn get(&self, path: &str) -> Value {
-        self.point.get(&format!("/api/v1/pxe/{path}")).json()
+        self.point.get(format!("/api/v1/pxe/{path}").trim_end_matches('/')).json()
     }
 
     /// Puts files on it as a boot image.
@@ -176,6 +182,66 @@ fn a_machine_is_followed_from_its_refusal_to_its_client_and_boots_once() {
         assert!(metrics.contains(line), "no {line} in:\n{metrics}");
     }
     assert!(!metrics.contains(MAC) && !metrics.contains("pc-1"), "no label is a machine");
+}
+
+/// A DHCP client on the loopback interface, whose answers are broadcasts there.
+struct Card {
+    socket: UdpSocket,
+    last: u8,
+}
+
+impl Card {
+    fn new(last: u8) -> Self {
+        let socket = UdpSocket::bind("0.0.0.0:68").unwrap();
+        setsockopt(&socket, sockopt::BindToDevice, &"lo".into()).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self { socket, last }
+    }
+
+    /// Asks for an address until it has one.
+    fn lease(&self) -> Ipv4Addr {
+        let offered = self.ask(1, &[]);
+        let server = [54, 4, 127, 0, 0, 1];
+        let leased = self.ask(3, &[&[50, 4], &offered.octets()[..], &server].concat());
+        assert_eq!(leased, offered);
+        leased
+    }
+
+    /// Sends a DHCPDISCOVER (1) or a DHCPREQUEST (3), and gives the address of the answer (RFC 2131 §2).
+    fn ask(&self, kind: u8, options: &[u8]) -> Ipv4Addr {
+        let mut message = vec![0; 236];
+        message[..12].copy_from_slice(&[1, 1, 6, 0, 0, 0, 0, self.last, 0, 0, 0x80, 0]);
+        message[28..34].copy_from_slice(&[2, 0, 0, 0, 0, self.last]);
+        message.extend([99, 130, 83, 99, 53, 1, kind]);
+        message.extend(options);
+        message.push(255);
+        self.socket.send_to(&message, "127.0.0.1:67").unwrap();
+        let mut answer = [0; 2000];
+        let (length, _) = self.socket.recv_from(&mut answer).unwrap();
+        assert!(length > 240);
+        Ipv4Addr::new(answer[16], answer[17], answer[18], answer[19])
+    }
+}
+
+#[test]
+fn an_address_whose_lease_is_forgotten_is_somebody_elses_next() {
+    let network = "[[pxe.network]]\nnetwork = \"127.0.0.0/8\"\npool = \"127.0.0.50-127.0.0.50\"\n";
+    let Some(bench) = Bench::with("full", network) else { return };
+    let address = Card::new(1).lease();
+    let leases = until("the lease", || Some(bench.get("leases")).filter(|leases| *leases != json!([])));
+    let lease = &leases[0];
+    let expected = (json!(address.to_string()), json!("02:00:00:00:00:01"), json!("127.0.0.0/8"), json!("here"));
+    assert_eq!(
+        (&lease["address"], &lease["mac"], &lease["network"], &lease["server"]),
+        (&expected.0, &expected.1, &expected.2, &expected.3)
+    );
+    assert_eq!(bench.get("")["leases"], 1);
+    let forgotten = bench.point.ask("DELETE", &format!("/api/v1/pxe/leases/{address}"), Some(OPERATOR), None);
+    assert_eq!((forgotten.status, bench.get("leases")), (200, json!([])), "{}", forgotten.text());
+    // The thread that answers hears of it a moment later.
+    let metrics = || bench.point.ask("GET", "/metrics", Some(METRICS), None).text();
+    until("the lease to end", || metrics().contains("mcast_pxe_leases 0\n").then_some(()));
+    assert_eq!(Card::new(2).lease(), address);
 }
 
 #[test]

@@ -15,9 +15,13 @@ const IMAGE: &str = "/api/v1/pxe/images/{name}";
 const LEASE: &str = "/api/v1/pxe/leases/{address}";
 const LOG: &str = "/api/v1/pxe/log";
 
-/// Tried where a machine boots (`serve_pxe.rs`), or of 16 GiB.
-pub(super) const ELSEWHERE: [&str; 3] =
-    ["post /pxe/v1/hello 200", "delete /api/v1/pxe/leases/{address} 200", "put /api/v1/pxe/images/{name} 413"];
+/// Tried where a machine boots (`serve_pxe.rs`), or of 16 GiB, or of two servers that give addresses.
+pub(super) const ELSEWHERE: [&str; 4] = [
+    "post /pxe/v1/hello 200",
+    "delete /api/v1/pxe/leases/{address} 200",
+    "delete /api/v1/pxe/leases/{address} 409",
+    "put /api/v1/pxe/images/{name} 413",
+];
 
 /// A script for iPXE is a boot image; nothing else that is so short is one.
 const SCRIPT: &str = "#!ipxe\necho hello\n";

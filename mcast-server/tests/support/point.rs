@@ -400,9 +400,9 @@ impl BootPorts {
         fs::create_dir_all(&folder).unwrap();
         let turn = File::create(folder.join("boot")).unwrap();
         turn.lock().unwrap();
-        let free = [67, 69, 4011].iter().all(|port| UdpSocket::bind(("127.0.0.1", *port)).is_ok());
+        let free = [67, 68, 69, 4011].iter().all(|port| UdpSocket::bind(("0.0.0.0", *port)).is_ok());
         if !free {
-            eprintln!("not tried: machines are booted by ports 67, 69 and 4011, which cannot be had here");
+            eprintln!("not tried: machines are booted by ports 67 to 69 and 4011, which cannot be had here");
         }
         free.then(|| Self { http: Port::free(), _turn: turn })
     }

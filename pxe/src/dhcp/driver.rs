@@ -13,8 +13,8 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -111,12 +111,15 @@ pub struct Listening {
 /// A running server. Dropping it ends the thread; leases stand.
 pub struct DhcpServer {
     listening: Vec<Listening>,
-    stop: Arc<Stop>,
+    orders: Arc<Orders>,
     thread: Option<JoinHandle<()>>,
 }
 
-struct Stop {
-    wanted: AtomicBool,
+/// What the thread is told.
+struct Orders {
+    stop: AtomicBool,
+    /// Addresses to be forgotten.
+    withdrawn: Mutex<Vec<Ipv4Addr>>,
     wake: EventFd,
 }
 
@@ -144,11 +147,12 @@ impl DhcpServer {
         let listening = links.iter().filter_map(Link::listening).collect();
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
         let wake = wake.map_err(|error| DriverError::Thread(error.into()))?;
-        let stop = Arc::new(Stop { wanted: AtomicBool::new(false), wake });
-        let worker = Worker { clock, responder, links, share, events, stop: Arc::clone(&stop), looked: clock.now() };
+        let orders = Arc::new(Orders { stop: AtomicBool::new(false), withdrawn: Mutex::default(), wake });
+        let looked = clock.now();
+        let worker = Worker { clock, responder, links, share, events, orders: Arc::clone(&orders), looked };
         let builder = thread::Builder::new().name("pxe-dhcp".into());
         let thread = builder.spawn(move || worker.run()).map_err(DriverError::Thread)?;
-        Ok(Self { listening, stop, thread: Some(thread) })
+        Ok(Self { listening, orders, thread: Some(thread) })
     }
 
     /// Where it listened when it began.
@@ -156,13 +160,19 @@ impl DhcpServer {
     pub fn listening(&self) -> &[Listening] {
         &self.listening
     }
+
+    /// Has it forget whose an address is, so that another client can have it; an event tells the end of the lease.
+    pub fn withdraw(&self, address: Ipv4Addr) {
+        self.orders.withdrawn.lock().unwrap_or_else(PoisonError::into_inner).push(address);
+        // It can only fail if the thread is awake already.
+        let _ = self.orders.wake.write(1);
+    }
 }
 
 impl Drop for DhcpServer {
     fn drop(&mut self) {
-        self.stop.wanted.store(true, Ordering::Relaxed);
-        // It can only fail if the thread is awake already.
-        let _ = self.stop.wake.write(1);
+        self.orders.stop.store(true, Ordering::Relaxed);
+        let _ = self.orders.wake.write(1);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -206,15 +216,16 @@ struct Worker<F> {
     links: Vec<Link>,
     share: bool,
     events: F,
-    stop: Arc<Stop>,
+    orders: Arc<Orders>,
     looked: Time,
 }
 
 impl<F: FnMut(Event)> Worker<F> {
     fn run(mut self) {
         let mut buffer = vec![0; MAX_MESSAGE_LEN + 1];
-        while !self.stop.wanted.load(Ordering::Relaxed) {
+        while !self.orders.stop.load(Ordering::Relaxed) {
             self.wait();
+            self.withdraw();
             for link in 0..self.links.len() {
                 self.serve(link, false, &mut buffer);
                 self.serve(link, true, &mut buffer);
@@ -237,9 +248,19 @@ impl<F: FnMut(Event)> Worker<F> {
         let timeout = PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX);
         let sockets = self.links.iter().flat_map(Link::sockets).map(AsFd::as_fd);
         let mut handles: Vec<_> =
-            sockets.chain([self.stop.wake.as_fd()]).map(|handle| PollFd::new(handle, PollFlags::POLLIN)).collect();
+            sockets.chain([self.orders.wake.as_fd()]).map(|handle| PollFd::new(handle, PollFlags::POLLIN)).collect();
         // A signal only wakes it earlier.
         let _ = poll(&mut handles, timeout);
+    }
+
+    /// Forgets what it was told to.
+    fn withdraw(&mut self) {
+        // It does not block: most often it was something else that woke the thread.
+        let _ = self.orders.wake.read();
+        let withdrawn = std::mem::take(&mut *self.orders.withdrawn.lock().unwrap_or_else(PoisonError::into_inner));
+        for address in withdrawn {
+            self.responder.withdraw(address);
+        }
     }
 
     /// Answers what has come to one socket, within its turn.

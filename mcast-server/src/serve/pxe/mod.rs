@@ -46,8 +46,8 @@ pub(crate) struct Running {
     directory: Arc<Directory>,
     listening: Vec<Listening>,
     told: Arc<Notify>,
-    /// Ends with it.
-    _dhcp: Option<DhcpServer>,
+    /// If this server answers DHCP.
+    dhcp: Option<DhcpServer>,
 }
 
 /// What it needs of the server around it.
@@ -130,7 +130,7 @@ impl Running {
             }
         }
         let told = directory.told().clone();
-        Ok(Arc::new(Self { point, tftp, directory, listening, told, _dhcp: dhcp }))
+        Ok(Arc::new(Self { point, tftp, directory, listening, told, dhcp }))
     }
 
     /// Where machines are answered.
@@ -146,6 +146,13 @@ impl Running {
     /// What came of requests since the start.
     pub(crate) fn counts(&self) -> &Counts {
         self.directory.counts()
+    }
+
+    /// Has DHCP forget whose an address is.
+    pub(crate) fn withdraw(&self, address: Ipv4Addr) {
+        if let Some(dhcp) = &self.dhcp {
+            dhcp.withdraw(address);
+        }
     }
 
     /// Told when a machine has news.

@@ -63,6 +63,8 @@ pub enum End {
     Declined,
     /// The client has another address now.
     Moved,
+    /// An operator took it back.
+    Withdrawn,
 }
 
 impl End {
@@ -74,6 +76,7 @@ impl End {
             Self::Released => "released",
             Self::Declined => "declined",
             Self::Moved => "moved",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }
@@ -242,6 +245,13 @@ impl Leases {
             self.end(address, End::Released);
         }
         own
+    }
+
+    /// Forgets whose an address is, so that another client can have it; whether it was anybody's.
+    pub(super) fn withdraw(&mut self, address: Ipv4Addr) -> bool {
+        let held = self.held.contains_key(&address);
+        self.end(address, End::Withdrawn);
+        held
     }
 
     /// Sets aside an address that its client found in use; whether it was the client's.

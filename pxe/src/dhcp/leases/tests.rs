@@ -56,6 +56,18 @@ fn a_full_pool_has_nothing_to_offer_until_an_offer_is_old() {
 }
 
 #[test]
+fn what_an_operator_takes_back_somebody_else_can_have() {
+    let mut leases = leases(1);
+    let address = leases.lease_to(NOW, 1);
+    while leases.poll_change().is_some() {}
+    assert!(leases.withdraw(address) && !leases.withdraw(address));
+    let change = leases.poll_change();
+    assert!(matches!(change, Some(LeaseChange::Ended { why: End::Withdrawn, .. })), "{change:?}");
+    assert_eq!((leases.poll_change(), leases.next_expiry()), (None, None));
+    assert_eq!(leases.lease_to(NOW, 2), address);
+}
+
+#[test]
 fn a_lease_never_gives_way() {
     let mut leases = leases(1);
     leases.lease_to(NOW, 1);

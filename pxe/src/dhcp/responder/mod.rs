@@ -164,6 +164,14 @@ impl Responder {
         self.tell_changes();
     }
 
+    /// Forgets whose an address is, so that another client can have it; whether it was anybody's. Its client is not
+    /// told: it finds out when it asks for more time.
+    pub fn withdraw(&mut self, address: Ipv4Addr) -> bool {
+        let held = self.leases.withdraw(address);
+        self.tell_changes();
+        held
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is next due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Path, Query, State};
+use axum::http::StatusCode;
 use pxe::boot::{Site, recognise};
 use pxe::images::{Missing, check as look};
 use pxe::point::BootingMachine;
@@ -53,11 +54,12 @@ pub(crate) async fn leases(State(shared): App) -> Result<Json<Vec<BootLeaseView>
     Ok(Json(leases.into_iter().map(BootLeaseView::from).collect()))
 }
 
-/// Forgets a lease, so that another machine can have its address.
+/// Forgets a lease, so that another machine can have its address. The server that gave it is to be asked, as long as
+/// it is there: it would not forget.
 #[utoipa::path(delete, path = "/api/v1/pxe/leases/{address}", tag = "pxe", security(("token" = [])),
     params(("address" = String, Path, description = "the address")),
     responses((status = 200, body = Done), (status = 400, body = Problem), KeptOut, (status = 404, body = Problem),
-        (status = 422, body = Problem), (status = 503, body = Problem)))]
+        (status = 409, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn forget(
     State(shared): App,
     Extension(bearer): Extension<Bearer>,
@@ -65,11 +67,19 @@ pub(crate) async fn forget(
 ) -> Result<Json<Done>, Refused> {
     let address: Ipv4Addr = text.parse().map_err(|_| convert::wrong(format!("{text:?} is no IPv4 address")))?;
     let all = shared.point.site.pxe_leases().await?;
-    let gone: Vec<_> =
-        all.iter().map(|seen| (seen.row.network, seen.row.address)).filter(|(_, other)| *other == address).collect();
-    if gone.is_empty() {
+    let given: Vec<_> = all.iter().filter(|seen| seen.row.address == address).collect();
+    if given.is_empty() {
         return Err(Refused::not_found(format!("nobody has a lease of {address}")));
     }
+    let others = living_others(&shared).await?;
+    if let Some(seen) = given.iter().find(|seen| others.contains(&seen.server_name)) {
+        let text = format!("server {:?} has given {address}, and keeps it in mind", seen.server_name);
+        return Err(Refused::new(StatusCode::CONFLICT, text).with_help("ask that server"));
+    }
+    if let Some(here) = shared.point.pxe() {
+        here.withdraw(address);
+    }
+    let gone: Vec<_> = given.iter().map(|seen| (seen.row.network, seen.row.address)).collect();
     shared.point.site.delete_pxe_leases(&gone).await?;
     info!(by = bearer.name, %address, "a lease is forgotten");
     Ok(done())
@@ -120,6 +130,12 @@ pub(crate) async fn check(State(shared): App) -> Result<Json<BootCheckView>, Ref
 
 const MISSING: &str = "missing";
 const ODD: &str = "odd";
+
+/// Names of the site's other servers that are there.
+async fn living_others(shared: &Shared) -> Result<Vec<String>, Refused> {
+    let servers = shared.point.site.servers().await?.into_iter();
+    Ok(servers.filter(|seen| !seen.dead && seen.row.id != shared.point.server).map(|seen| seen.row.name).collect())
+}
 
 /// What is odd about the site as a whole.
 fn general(site: &Site) -> Vec<BootFindingView> {

@@ -18,6 +18,9 @@ pub(crate) struct Tool {
     pub(crate) essential: bool,
 }
 
+/// A file that only the busybox without libraries brings.
+pub(super) const STATIC_BUSYBOX: &str = "/usr/share/doc/busybox-static/copyright";
+
 /// What makes the network.
 pub(crate) const NETWORK: [Tool; 4] = [
     Tool { program: "ip", package: "iproute2", essential: true },
@@ -40,7 +43,8 @@ pub(super) const SCENARIOS: [Tool; 17] = [
     Tool { program: "/usr/share/OVMF/OVMF_CODE_4M.fd", package: "ovmf", essential: false },
     Tool { program: "/usr/lib/ipxe/snponly.efi", package: "ipxe", essential: false },
     Tool { program: "/usr/lib/ipxe/qemu/pxe-virtio.rom", package: "ipxe-qemu", essential: false },
-    Tool { program: "busybox", package: "busybox-static", essential: false },
+    // A busybox that needs libraries is called the same.
+    Tool { program: STATIC_BUSYBOX, package: "busybox-static", essential: false },
     Tool { program: "cpio", package: "cpio", essential: false },
     Tool { program: "depmod", package: "kmod", essential: false },
     Tool { program: "dnsmasq", package: "dnsmasq-base", essential: false },

@@ -9,11 +9,12 @@ use crate::files;
 use crate::lab::Lab;
 use crate::lab::findings::Findings;
 use crate::lab::firmware::{BOOT_LIMIT, Bench, Firmware, MARKER, Mode, OURS, Spec};
+use crate::lab::tools::STATIC_BUSYBOX;
 
 const NEEDS: &[Need] = &[
     Need::Program("qemu-system-x86_64"),
     Need::Program("dnsmasq"),
-    Need::Program("busybox"),
+    Need::Program(STATIC_BUSYBOX),
     Need::Program("cpio"),
     Need::Program("/usr/share/OVMF/OVMF_CODE_4M.fd"),
     Need::Program("/usr/lib/ipxe/snponly.efi"),

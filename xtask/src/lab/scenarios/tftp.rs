@@ -17,7 +17,7 @@ use crate::{files, interrupt};
 const NEEDS: [Need; 1] = [Need::Space(256 << 20)];
 const MB: u64 = 1_000_000;
 
-pub(super) const SCENARIOS: [Scenario; 7] = [
+pub(super) const SCENARIOS: [Scenario; 8] = [
     Scenario {
         name: "tftp-loss",
         claim: "at 1 % loss each way 1 MB takes less than a second, block by block",
@@ -50,6 +50,12 @@ pub(super) const SCENARIOS: [Scenario; 7] = [
         run: names,
     },
     Scenario {
+        name: "tftp-mtu",
+        claim: "a block is never larger than what one packet carries on the way, and as large as asked for otherwise",
+        needs: &NEEDS,
+        run: mtu,
+    },
+    Scenario {
         name: "tftp-garbage",
         claim: "100,000 random datagrams cost neither memory nor descriptors, and files are served meanwhile",
         needs: &NEEDS,
@@ -61,7 +67,7 @@ pub(super) const SCENARIOS: [Scenario; 7] = [
 struct Site {
     net: Network,
     server: Running,
-    fetch: PathBuf,
+    program: PathBuf,
     folder: PathBuf,
     fetches: usize,
 }
@@ -75,8 +81,8 @@ impl Site {
         let mut command = net.in_sender(&lab.example("pxe", "tftp_serve")?);
         command.arg(&boot).args(["--listen", SENDER]).args(settings);
         let server = Running::start("server", &mut command, &folder)?;
-        let fetch = lab.example("pxe", "tftp_fetch")?;
-        let mut site = Self { net, server, fetch, folder, fetches: 0 };
+        let program = lab.example("pxe", "tftp_fetch")?;
+        let mut site = Self { net, server, program, folder, fetches: 0 };
         site.wait_until("the server listens", |site| Ok(site.server.stdout().contains("listening")))?;
         Ok(site)
     }
@@ -95,19 +101,23 @@ impl Site {
     fn start(&mut self, i: usize, words: &[&str], name: &str, more: &[&str]) -> Result<Running> {
         self.fetches += 1;
         let server = format!("{SENDER}:69");
-        let mut command = self.net.in_receiver(i, &self.fetch);
+        let mut command = self.net.in_receiver(i, &self.program);
         command.args(words).arg(&server).args([name]).args(more);
         Running::start(&format!("fetch-{}", self.fetches), &mut command, &self.folder)
     }
 
     /// Fetches a file, compares it, and takes its time in seconds.
     fn get(&mut self, i: usize, name: &str, more: &[&str]) -> Result<f64> {
+        self.fetch(i, name, more)?["seconds"].as_f64().context("a fetch told no time")
+    }
+
+    /// Fetches a file, compares it, and says how it came.
+    fn fetch(&mut self, i: usize, name: &str, more: &[&str]) -> Result<Value> {
         let same = self.boot().join(name);
         let same = same.to_str().context("a path that is no text")?;
         let mut fetch = self.start(i, &["get"], name, &[&["--size", "--same-as", same], more].concat())?;
         process::wait_for_success([&mut fetch], Duration::from_secs(120))?;
-        let events = fetch.events();
-        events.first().and_then(|event| event["seconds"].as_f64()).context("a fetch told no time")
+        fetch.events().into_iter().next().context("a fetch told nothing")
     }
 
     fn wait_until(&mut self, what: &str, mut reached: impl FnMut(&mut Self) -> Result<bool>) -> Result<()> {
@@ -256,6 +266,21 @@ fn names(lab: &Lab, findings: &mut Findings) -> Result<()> {
 
 fn leaks(words: &str, folder: &Path) -> bool {
     folder.to_str().is_some_and(|folder| words.contains(folder)) || words.contains("/boot")
+}
+
+fn mtu(lab: &Lab, findings: &mut Findings) -> Result<()> {
+    let mut site = Site::open(lab, 1, &[])?;
+    site.put("file", MB)?;
+    // What IPv4, UDP and TFTP take of a packet are 32 bytes.
+    for (mtu, asked, granted) in
+        [(1500, "8192", 1468), (1500, "1024", 1024), (9000, "8192", 8192), (1280, "1468", 1248)]
+    {
+        site.net.set_mtu(mtu)?;
+        let came = site.fetch(0, "file", &["--block", asked, "--window", "4"])?;
+        let block = came["block"].as_u64();
+        findings.check(block == Some(granted), || format!("at MTU {mtu} {asked} are asked for, {block:?} granted"));
+    }
+    Ok(())
 }
 
 fn garbage(lab: &Lab, findings: &mut Findings) -> Result<()> {

@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
@@ -112,6 +113,13 @@ fn value<'a>(text: &'a str, name: &str) -> &'a str {
     rest.split([' ', '\n']).next().unwrap()
 }
 
+/// Names of metrics of bare machines in a text.
+fn names(text: &str) -> BTreeSet<&str> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let words = lines.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
+    words.filter(|word| word.starts_with("mcast_pxe_")).collect()
+}
+
 #[test]
 fn a_machine_is_followed_from_its_refusal_to_its_client_and_boots_once() {
     let Some(bench) = Bench::start() else { return };
@@ -182,6 +190,8 @@ fn a_machine_is_followed_from_its_refusal_to_its_client_and_boots_once() {
         assert!(metrics.contains(line), "no {line} in:\n{metrics}");
     }
     assert!(!metrics.contains(MAC) && !metrics.contains("pc-1"), "no label is a machine");
+    let dashboard = include_str!("../../docs/grafana-dashboard.json");
+    assert_eq!(names(&metrics), names(dashboard), "the dashboard shows what there is");
 }
 
 /// A DHCP client on the loopback interface, whose answers are broadcasts there.

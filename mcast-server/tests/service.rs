@@ -249,7 +249,8 @@ fn the_dashboard_shows_what_the_server_exposes_and_labels_are_bounded() {
     for (panel, expression) in &expressions {
         let names: Vec<&str> = metrics_of(expression).collect();
         assert!(!names.is_empty(), "{panel}: {expression}");
-        for name in names {
+        // Those of a server that boots machines are compared where one does (serve_pxe.rs).
+        for name in names.into_iter().filter(|name| !name.starts_with("mcast_pxe_")) {
             assert!(exposed.contains_key(name), "{panel} shows {name}, which is not among {:?}", exposed.keys());
             shown.insert(name.to_owned());
         }

@@ -22,6 +22,7 @@ fn a_new_image_is_served_within_seconds_and_one_that_goes_no_more() {
     let site = Site::new();
     let first = site.image("first.img", 100_000, 1);
     let point = site.start();
+    point.image("first.img", "ready");
     // Who asks for what is not there yet is told what there is, and waits.
     let early = site.client("second.img", 1);
     early.refused("there is no image named \"second.img\", only: first.img");

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::LIMIT;
+use crate::bare::BOOT_PORT;
 use crate::machine::Machine;
 use crate::programs::{self, Process};
 
@@ -47,6 +48,12 @@ impl Plan {
     pub fn with(mut self, settings: &str) -> Self {
         self.settings.push_str(settings);
         self
+    }
+
+    /// The same, from which machines of the loopback interface boot; UDP port 69 takes root.
+    #[must_use]
+    pub fn booting(self) -> Self {
+        self.with(&format!("[pxe]\nenabled = true\nmode = \"off\"\ninterfaces = [\"lo\"]\nhttp = {BOOT_PORT}\n"))
     }
 
     /// The same with another image.

@@ -5,7 +5,7 @@
 mod scripts;
 mod support;
 
-use browser_tests::{Plan, Scheme, TOKEN, VIEWER};
+use browser_tests::{Bare, Plan, Scheme, TOKEN, VIEWER};
 use serde_json::{Value, json};
 use support::{Room, run};
 
@@ -93,6 +93,30 @@ fn a_refusal_stands_out_with_its_reason_and_a_machine_is_followed_as_it_boots() 
         room.browser.click("#only-boots option[value=refused]").await?;
         let shown = "return [...document.querySelectorAll('#pxe [data-part=boots] tr')].map((tr) => tr.className)";
         assert_eq!(room.browser.value(shown).await?, json!(["refused"]));
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "needs chromium and root: run by the lab"]
+fn a_machine_is_seen_as_it_boots_and_boots_once_more_by_click() {
+    run("bare-boots", &plan().booting(), async |room: &mut Room| {
+        room.point.put_boot_image("client", 1 << 20).await?;
+        room.open_bare_machines(TOKEN, 1).await?;
+        let (mut known, mut unknown) = (Bare::new(0, "x86_64"), Bare::new(0x99, "pcbios"));
+        unknown.ask().await?;
+        room.browser.shows("#pxe [data-part=booting] tr.refused", unknown.mac()).await?;
+        known.ask().await?;
+        known.load().await?;
+        room.browser.shows("#pxe [data-part=booting]", "loads what it boots").await?;
+        known.hello(&room.point, "room1-pc1").await?;
+        room.browser.shows("#pxe [data-part=booting]", "the client runs").await?;
+        room.browser.shows("#pxe [data-part=boots] tr.refused", "unknown ones are not answered").await?;
+        room.browser.click("#pxe button[aria-label='Once more: install']").await?;
+        room.browser.shows("#confirm-names", known.mac()).await?;
+        room.browser.click("#confirm-yes").await?;
+        room.browser.shows("#note", "install boots once more").await?;
+        assert_eq!(room.point.get("pxe/deployments").await?[0]["done"], json!([]));
         Ok(())
     });
 }

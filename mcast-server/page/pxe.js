@@ -14,7 +14,7 @@ const LOG_ROWS = 200;
 const STAGES = {
   dhcp: 'asks for a boot file',
   loader: 'loads the boot program',
-  script: 'waits for a word',
+  script: 'has its script',
   kernel: 'loads what it boots',
   client: 'the client runs',
 };

@@ -1,12 +1,13 @@
 //! Takes the pictures of the page for the documents: real servers, real clients, on loopback.
 //!
-//!     cargo run -p browser-tests --bin screenshots -- [FOLDER [8 | 200]]
+//!     cargo run -p browser-tests --bin screenshots -- [FOLDER [8 | 200 | bare]]       # bare: takes root
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use browser_tests::{Browser, Machine, Plan, Point, Scheme, TOKEN};
+use browser_tests::{Bare, Browser, Machine, Plan, Point, Scheme, TOKEN};
+use serde_json::json;
 
 const MIB: usize = 1 << 20;
 
@@ -16,11 +17,15 @@ async fn main() -> Result<()> {
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let browser = Browser::start().await?;
     let only = std::env::args().nth(2);
-    if only.as_deref() != Some("200") {
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
+    if wanted("8") {
         few(&browser, &folder).await?;
     }
-    if only.as_deref() != Some("8") {
+    if wanted("200") {
         many(&browser, &folder).await?;
+    }
+    if wanted("bare") {
+        bare(&browser, &folder).await?;
     }
     browser.quit().await
 }
@@ -101,6 +106,42 @@ async fn many(browser: &Browser, folder: &Path) -> Result<()> {
     browser.open(&format!("{}#/", point.url())).await?;
     browser.shows("#overview", "of 2.00 Mbit/s").await?;
     both(browser, folder, "overview-200").await
+}
+
+/// Bare machines at every stage, and three that nobody knows.
+async fn bare(browser: &Browser, folder: &Path) -> Result<()> {
+    let point = Point::start(&Plan::of("win11-edu.img", MIB, "50mbit").booting()).await?;
+    point.put_boot_image("client", 24 * MIB).await?;
+    for number in 1..=24 {
+        let (name, mac) = (format!("lab1-pc{number:02}"), format!("52:54:00:00:00:{number:02x}"));
+        point.send("POST", "pxe/computers", &json!({ "name": name, "macs": [mac] })).await?;
+    }
+    for deployment in [
+        json!({ "name": "win11", "target": "known", "boot_image": "client", "image": "win11-edu.img", "once": true }),
+        json!({ "name": "rescue", "target": "all", "boot_image": "client", "available_seconds": 10 }),
+        json!({ "name": "inventory", "target": "computer:lab1-pc24", "boot_image": "inventory" }),
+    ] {
+        point.send("POST", "pxe/deployments", &deployment).await?;
+    }
+    browser.sign_in(&point.url(), TOKEN).await?;
+    browser.open(&format!("{}#/pxe", point.url())).await?;
+    for number in 1..=9 {
+        let mut machine = Bare::new(number, if number % 4 == 0 { "pcbios" } else { "x86_64" });
+        machine.ask().await?;
+        if number <= 6 {
+            machine.load().await?;
+        }
+        if number <= 4 {
+            machine.hello(&point, &format!("lab1-pc{number:02}")).await?;
+        }
+        pause(300).await;
+        if number % 3 == 0 {
+            Bare::new(0x90 + number, "i386").ask().await?;
+        }
+    }
+    browser.shows("#pxe [data-part=boots]", "52:54:00:00:00:99").await?;
+    pause(6000).await;
+    both(browser, folder, "bare-machines").await
 }
 
 /// So many more machines, a few at a time: their start takes more of the processor than their work.

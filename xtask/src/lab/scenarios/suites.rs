@@ -14,7 +14,7 @@ use crate::process::{self, Running};
 /// Building the tests counts.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
-pub(super) const SCENARIOS: [Scenario; 2] = [
+pub(super) const SCENARIOS: [Scenario; 3] = [
     Scenario {
         name: "tests-postgres",
         claim: "the site database's tests pass on PostgreSQL as they do on SQLite",
@@ -27,6 +27,12 @@ pub(super) const SCENARIOS: [Scenario; 2] = [
         needs: &[Need::Program("chromium"), Need::Program("chromedriver")],
         run: page,
     },
+    Scenario {
+        name: "tests-pxe",
+        claim: "a machine is followed from its refusal to its client, by HTTP and DHCP on loopback with the ports that they have",
+        needs: &[],
+        run: pxe,
+    },
 ];
 
 fn postgres(lab: &Lab, findings: &mut Findings) -> Result<()> {
@@ -38,10 +44,14 @@ fn postgres(lab: &Lab, findings: &mut Findings) -> Result<()> {
 }
 
 fn page(lab: &Lab, findings: &mut Findings) -> Result<()> {
-    let mut tests = ignored(&["--test", "page"]);
+    let mut tests = ignored(&["--test", "page", "--test", "pxe"]);
     let programs = lab.binaries.server.parent().context("the programs lie in no folder")?;
     tests.env("MCAST_BIN_DIR", programs);
     pass(lab, findings, "tests-page", &mut tests)
+}
+
+fn pxe(lab: &Lab, findings: &mut Findings) -> Result<()> {
+    pass(lab, findings, "tests-pxe", &mut ignored(&["--test", "serve_pxe"]))
 }
 
 /// Those tests of the whole workspace that are ignored otherwise: so they share what it was built with.

@@ -3,12 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::lab::Lab;
 use crate::lab::net::{Network, SENDER};
+use crate::lab::ready;
 use crate::lab::tools::{self, Tool};
 use crate::process::{self, Running};
 use crate::{files, interrupt};
@@ -18,6 +19,8 @@ const BYTES: u64 = 200_000_000;
 /// The file that is fetched block by block where this share of datagrams gets lost, each way.
 const LOSSY_BYTES: u64 = 1_000_000;
 const LOSS: f64 = 0.01;
+/// A server is ready by then.
+const SOON: Duration = Duration::from_secs(10);
 /// A server that takes longer than this for a file is not waited for.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -117,7 +120,7 @@ impl<'a> Stage<'a> {
     fn start(&self, server: Server, program: &Path) -> Result<Running> {
         let mut command = server.command(program, &self.net, &self.boot);
         let mut running = Running::start(server.name(), &mut command, &self.folder)?;
-        wait_for_port(&self.net, &mut running)?;
+        ready::wait_for_ports(|program| self.net.in_sender(program), &mut running, &[69], SOON)?;
         Ok(running)
     }
 
@@ -199,20 +202,6 @@ fn seconds(server: Server, what: &str, done: Result<Option<f64>>) -> Result<f64>
             Ok(f64::INFINITY)
         }
     }
-}
-
-fn wait_for_port(net: &Network, server: &mut Running) -> Result<()> {
-    let end = Instant::now() + Duration::from_secs(10);
-    while !tools::finish(net.in_sender(Path::new("/bin/cat")).arg("/proc/net/udp"))?.contains(":0045 00000000:0000") {
-        if server.poll()?.is_some() {
-            return Err(server.complaint());
-        }
-        if Instant::now() > end {
-            bail!("{} has not bound UDP port 69", server.label());
-        }
-        interrupt::sleep(Duration::from_millis(20))?;
-    }
-    Ok(())
 }
 
 fn markdown(rows: &mut [Row]) -> String {

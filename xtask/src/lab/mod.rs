@@ -6,6 +6,7 @@ mod firmware;
 mod leftovers;
 pub(crate) mod net;
 mod point;
+pub(crate) mod ready;
 mod run;
 mod scenarios;
 pub(crate) mod tools;

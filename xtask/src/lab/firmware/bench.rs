@@ -2,17 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::dnsmasq::{self, HTTP_PORT};
 use super::parts::{LOADERS, Parts};
 use super::{Firmware, MARKER, Machine, Spec};
-use crate::interrupt;
 use crate::lab::Lab;
 use crate::lab::net::{Network, SENDER};
-use crate::lab::tools;
+use crate::lab::{ready, tools};
 use crate::process::Running;
 
 /// Where something runs.
@@ -22,6 +21,15 @@ enum Host {
     Server,
     /// A receiver: the router and the other DHCP server, or the other PXE server.
     Receiver(usize),
+}
+
+impl Host {
+    fn run(self, net: &Network, program: &Path) -> Command {
+        match self {
+            Self::Server => net.in_sender(program),
+            Self::Receiver(i) => net.in_receiver(i, program),
+        }
+    }
 }
 
 const ROUTER: Host = Host::Receiver(0);
@@ -90,16 +98,9 @@ impl<'a> Bench<'a> {
     }
 
     fn start_dnsmasq_as(&mut self, name: &str, host: Host, add: impl FnOnce(&mut Command, &Path)) -> Result<()> {
-        let mut command = self.at(host, &dnsmasq::program()?);
+        let mut command = host.run(&self.net, &dnsmasq::program()?);
         add(&mut command, &self.folder);
         self.start(name, &mut command)
-    }
-
-    fn at(&self, host: Host, program: &Path) -> Command {
-        match host {
-            Host::Server => self.net.in_sender(program),
-            Host::Receiver(i) => self.net.in_receiver(i, program),
-        }
     }
 
     pub(crate) fn net(&self) -> &Network {
@@ -194,22 +195,9 @@ impl<'a> Bench<'a> {
     }
 
     fn wait_for_ports_at(&mut self, host: Host, name: &str, ports: &[u16]) -> Result<()> {
-        let end = Instant::now() + SOON;
-        loop {
-            let text = tools::finish(self.at(host, Path::new("/bin/cat")).arg("/proc/net/udp"))?;
-            let bound = |port: &u16| text.contains(&format!(":{port:04X} 00000000:0000"));
-            if ports.iter().all(bound) {
-                return Ok(());
-            }
-            let server = self.server(name)?;
-            if server.poll()?.is_some() {
-                return Err(server.complaint());
-            }
-            if Instant::now() > end {
-                bail!("{name} did not bind UDP {ports:?} within {} s", SOON.as_secs());
-            }
-            interrupt::sleep(Duration::from_millis(50))?;
-        }
+        let found = self.servers.iter_mut().rev().find(|(known, _)| known == name);
+        let (_, server) = found.with_context(|| format!("{name} was not started"))?;
+        ready::wait_for_ports(|program| host.run(&self.net, program), server, ports, SOON)
     }
 
     fn label(&mut self, role: &str) -> String {

@@ -1,19 +1,18 @@
 //! DHCP under load and under fire, beside dnsmasq in the same run.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::{Need, Scenario};
-use crate::interrupt;
 use crate::lab::Lab;
 use crate::lab::findings::Findings;
 use crate::lab::firmware::Mode;
 use crate::lab::net::{Network, SENDER};
-use crate::lab::tools;
+use crate::lab::{ready, tools};
 use crate::process::{self, Running};
 
 pub(super) const SCENARIOS: [Scenario; 3] = [
@@ -47,6 +46,8 @@ const RATE: u32 = 500;
 /// Seconds of a turn.
 const TURN: u32 = 4;
 const LIMIT: Duration = Duration::from_secs(180);
+/// A server is ready by then.
+const SOON: Duration = Duration::from_secs(15);
 /// Enough for every machine of every turn.
 const POOL: [&str; 2] = ["10.77.16.0", "10.77.127.255"];
 const MACHINES: u32 = 20;
@@ -204,18 +205,8 @@ impl Room {
     fn start(&mut self, name: &str, command: &mut Command, port: u16) -> Result<Running> {
         let label = self.label(name);
         let mut server = Running::start(&label, command, &self.folder)?;
-        let end = Instant::now() + Duration::from_secs(15);
-        let bound = format!(":{port:04X} 00000000:0000");
-        loop {
-            let ports = tools::finish(self.net.in_sender(Path::new("/bin/cat")).arg("/proc/net/udp"))?;
-            if ports.contains(&bound) {
-                return Ok(server);
-            }
-            if server.poll()?.is_some() || Instant::now() > end {
-                bail!("{:#}, and has not bound UDP port {port}", server.complaint());
-            }
-            interrupt::sleep(Duration::from_millis(20))?;
-        }
+        ready::wait_for_ports(|program| self.net.in_sender(program), &mut server, &[port], SOON)?;
+        Ok(server)
     }
 
     fn offers(&mut self, server: &mut Running, turn: u32) -> Result<Times> {

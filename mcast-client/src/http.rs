@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use identity::{Fingerprint, Trust, WrongKey, pinned_client_config};
 use multicast_core::engine::{ContentSource, SourceError, Standing};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderValue, IF_MATCH, RANGE, RETRY_AFTER};
 use reqwest::{StatusCode, redirect};
@@ -176,16 +177,11 @@ pub(crate) fn failed(error: &reqwest::Error) -> SourceError {
     }
 }
 
-/// Percent-encodes all but RFC 3986's unreserved characters.
+/// RFC 3986's unreserved characters stay.
+const PERCENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 fn percent(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-        out
-    })
+    utf8_percent_encode(text, &PERCENT).to_string()
 }
 
 #[cfg(test)]

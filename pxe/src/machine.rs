@@ -1,6 +1,7 @@
 //! Who asks: a network card, a board, a firmware.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use serde::de::Error as _;
@@ -222,6 +223,15 @@ macro_rules! written {
 }
 
 written!(Mac, Uuid, Platform);
+
+/// Where a machine is, of which a socket says so: machines boot by IPv4.
+#[must_use]
+pub fn ipv4_of(address: IpAddr) -> Option<Ipv4Addr> {
+    match address.to_canonical() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
 
 /// Exactly `N` bytes of hex digits, with separators anywhere between them.
 fn hex<const N: usize>(text: &str, separators: &[char]) -> Option<[u8; N]> {

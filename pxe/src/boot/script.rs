@@ -2,8 +2,10 @@
 //!
 //! A script says on the screen what happens and why.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::plan::Plan;
 use super::program::Program;
@@ -32,6 +34,12 @@ pub struct Introduction {
 }
 
 impl Base {
+    /// At this host and port.
+    #[must_use]
+    pub fn at(host: impl Display) -> Self {
+        Self { url: format!("http://{host}/pxe/v1") }
+    }
+
     /// The script with which iPXE begins: it says what the machine is and asks for its own.
     ///
     /// iPXE finds out whether the processor has long mode (CPUID 8000_0001h, EDX bit 29), if it was built with that
@@ -241,16 +249,11 @@ fn quoted(text: &str) -> String {
     if text.contains(' ') { format!("\"{text}\"") } else { text }
 }
 
-/// Percent-encodes all but RFC 3986's unreserved characters.
+/// RFC 3986's unreserved characters stay.
+const PERCENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 fn percent(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
+    utf8_percent_encode(text, &PERCENT).to_string()
 }
 
 fn percent_path(text: &str) -> String {
@@ -281,7 +284,7 @@ mod tests {
     use super::*;
 
     fn base() -> Base {
-        Base { url: "http://10.0.0.1:62997/pxe/v1".to_owned() }
+        Base::at("10.0.0.1:62997")
     }
 
     fn introduction() -> Introduction {

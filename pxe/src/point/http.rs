@@ -17,7 +17,7 @@ use super::files::{self, Wanted};
 use super::{Asked, Point, platform_of_loader};
 use crate::boot::script::{self, Base, platform_of};
 use crate::boot::{BootNote, Directory, Stage};
-use crate::machine::{Mac, Machine, Uuid};
+use crate::machine::{Mac, Machine, Uuid, ipv4_of};
 
 /// Nobody has to send anything but addresses and headers.
 const BODY_LIMIT: usize = 1024;
@@ -79,7 +79,7 @@ impl Said {
 
 async fn start<D: Directory>(State(_): State<Arc<Point<D>>>, headers: HeaderMap) -> Response<Body> {
     match host(&headers) {
-        Some(host) => script(Base { url: format!("http://{host}/pxe/v1") }.start()),
+        Some(host) => script(Base::at(host).start()),
         None => no_host(),
     }
 }
@@ -139,11 +139,9 @@ async fn loader<D: Directory>(
 ) -> Response<Body> {
     let Some(platform) = platform_of_loader(&format!("{}{name}", super::LOADER)) else { return not_found() };
     let Some(path) = point.loaders().find(platform) else { return not_found() };
-    if method == Method::GET
-        && let SocketAddr::V4(from) = from
-        && let Some(machine) = point.seen_at(*from.ip())
-    {
-        let (text, address) = (format!("loads {name}"), Some(*from.ip()));
+    let address = ipv4_of(from.ip()).filter(|_| method == Method::GET);
+    if let Some(machine) = address.and_then(|address| point.seen_at(address)) {
+        let text = format!("loads {name}");
         point.note(BootNote { machine, address, stage: Stage::Loader, deployment: None, text, refused: false });
     }
     match tokio::fs::File::open(&path).await {
@@ -186,7 +184,7 @@ async fn failed<D: Directory>(
     {
         let image = whose.image.as_deref().filter(|image| point.images().get(image).is_some());
         let text = format!("could not load or start boot image {}", image.unwrap_or("of its deployment"));
-        let address = if let SocketAddr::V4(from) = from { Some(*from.ip()) } else { None };
+        let address = ipv4_of(from.ip());
         point.note(BootNote { machine, address, stage: Stage::Kernel, deployment: None, text, refused: true });
     }
     script("#!ipxe\n".to_owned())

@@ -22,7 +22,7 @@ use crate::boot::script::{self, Base, Introduction};
 use crate::boot::{BootNote, Directory, Occasion, Plan, Refusal, Site, Stage, choose, plan, recognise};
 use crate::files::BootFiles;
 use crate::images::{Loaders, Store};
-use crate::machine::{Mac, Machine, Platform};
+use crate::machine::{Mac, Machine, Platform, ipv4_of};
 
 /// Passwords that are hashed at the same time: each takes a core, and 19 MiB.
 const HASHING: usize = 2;
@@ -134,7 +134,7 @@ impl<D: Directory> Point<D> {
             Ok(plan) => plan,
             Err(refusal) => return self.refused(asked, &refusal),
         };
-        let base = Base { url: format!("http://{}/pxe/v1", asked.host) };
+        let base = Base::at(asked.host);
         let name = plan.deployment.name.clone();
         let tell = |stage, text: String, refused| self.tell(asked, stage, Some(&name), text, refused);
         if let Occasion::Available(wait) = plan.deployment.occasion
@@ -191,10 +191,7 @@ impl<D: Directory> Point<D> {
     }
 
     fn tell(&self, asked: &Asked<'_>, stage: Stage, deployment: Option<&str>, text: String, refused: bool) {
-        let address = match asked.from.ip() {
-            std::net::IpAddr::V4(address) => Some(address),
-            std::net::IpAddr::V6(address) => address.to_ipv4_mapped(),
-        };
+        let address = ipv4_of(asked.from.ip());
         let (machine, deployment) = (asked.machine.clone(), deployment.map(str::to_owned));
         self.note(BootNote { machine, address, stage, deployment, text, refused });
     }
@@ -251,10 +248,10 @@ impl<D: Directory> crate::dhcp::Booting for Point<D> {
     fn boot_file(&self, machine: &Machine, server: Ipv4Addr) -> Result<String, String> {
         let platform = machine.platform.ok_or_else(|| Refusal::NoPlatform.to_string())?;
         let site = self.directory.site();
-        if let Err(refusal @ (Refusal::Off | Refusal::Unknown { .. })) = self.plan(&site, machine) {
+        if let Err(refusal @ (Refusal::Off | Refusal::Unknown { .. })) = choose(&site, machine, SystemTime::now()) {
             return Err(refusal.to_string());
         }
-        let url = format!("http://{server}:{}/pxe/v1", self.settings.http_port);
+        let Base { url } = Base::at(format_args!("{server}:{}", self.settings.http_port));
         if machine.ipxe {
             return Ok(format!("{url}/scripts/start"));
         }

@@ -1,11 +1,11 @@
 //! What DHCP and TFTP tell, as notes about machines.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use super::Point;
 use crate::boot::{BootNote, Directory, Stage};
 use crate::dhcp::{self, BootAnswer, LeaseChange, Silence};
-use crate::machine::Machine;
+use crate::machine::{Machine, ipv4_of};
 use crate::tftp;
 
 impl<D: Directory> Point<D> {
@@ -51,9 +51,9 @@ impl<D: Directory> Point<D> {
             }
             _ => return,
         };
-        let IpAddr::V4(address) = address else { return };
-        let Some(machine) = self.seen_at(address) else { return };
-        let (address, deployment) = (Some(address), None);
+        let address = ipv4_of(address);
+        let Some(machine) = address.and_then(|address| self.seen_at(address)) else { return };
+        let deployment = None;
         self.note(BootNote { machine, address, stage: Stage::Loader, deployment, text, refused });
     }
 }

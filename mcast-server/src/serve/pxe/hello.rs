@@ -1,7 +1,7 @@
 //! Machines that have booted into the client say hello: the token of the kernel's command line opens what its
 //! machine was booted for, and nothing else.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,7 +9,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use pxe::boot::{BootNote, Stage};
-use pxe::machine::{Mac, Machine};
+use pxe::machine::{Mac, Machine, ipv4_of};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 use utoipa::ToSchema;
@@ -87,9 +87,6 @@ pub(crate) async fn hello(
 }
 
 fn note(mac: Mac, from: SocketAddr, deployment: Option<String>, text: String, refused: bool) -> BootNote {
-    let address = match from.ip() {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(address) => address.to_ipv4_mapped(),
-    };
+    let address = ipv4_of(from.ip());
     BootNote { machine: Machine::new(mac), address, stage: Stage::Client, deployment, text, refused }
 }

@@ -56,7 +56,7 @@ pub(crate) use self::{
     places::{LeaseRow, PlaceRow},
     pxe::{
         BOOTS_KEPT, BootFilter, BootRow, BootSeen, ComputerRow, DeploymentRow, DeploymentTarget, DoneRow, PolicyChange,
-        Position, PxeError, PxeLeaseRow, PxeLeaseSeen, Redeemed, Snapshot, TOKEN_LIFE, TokenRefusal,
+        Position, PxeError, PxeLeaseRow, PxeLeaseSeen, Redeemed, Snapshot, TOKEN_LIFE, TokenRefusal, moment_of,
     },
     recorder::{Recorder, RecorderState},
     servers::{BEAT, SERVER_TIMEOUT, ServerRow, ServerSeen},

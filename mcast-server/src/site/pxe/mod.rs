@@ -76,7 +76,7 @@ fn check_name(what: &'static str, name: &str) -> Result<(), PxeError> {
 }
 
 /// Milliseconds since 1970.
-fn moment_of(time: SystemTime) -> i64 {
+pub(crate) fn moment_of(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, millis)
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -22,7 +22,7 @@ use super::super::error::{KeptOut, Problem, Refused};
 use super::convert;
 use super::site::done;
 use super::views::{BootCheckView, BootFindingView, BootLeaseView, BootView, BootingView};
-use crate::site::BootFilter;
+use crate::site::{BootFilter, moment_of};
 
 type App = State<Arc<Shared>>;
 
@@ -191,14 +191,8 @@ impl BootingView {
             deployment: booting.deployment.clone(),
             text: booting.text.clone(),
             refused: booting.refused,
-            since_ms: ms(booting.since),
-            ms: ms(booting.last),
+            since_ms: moment_of(booting.since),
+            ms: moment_of(booting.last),
         }
     }
-}
-
-/// Milliseconds since 1970.
-fn ms(moment: SystemTime) -> i64 {
-    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -2,11 +2,14 @@
 
 use std::io::{BufReader, IsTerminal, Read, stdin};
 use std::path::Path;
+use std::thread;
 
+use command_line::{INTERRUPTED, Interrupt};
 use console::Term;
 
 use super::super::error::CtlError;
 use crate::config::{Secret, read_secret_file};
+use crate::platform::Typing;
 
 /// Bytes read of the standard input: more than any password.
 const INPUT_LIMIT: u64 = 4096;
@@ -40,6 +43,7 @@ fn ask() -> Result<Secret, CtlError> {
     if !stdin().is_terminal() || !term.is_term() {
         return Err(CtlError::NoTerminal);
     }
+    show_typing_again_on_ctrl_c();
     let line = |question: &str| -> Result<Secret, CtlError> {
         term.write_str(question)?;
         Ok(Secret::new(term.read_secure_line()?))
@@ -52,6 +56,19 @@ fn ask() -> Result<Secret, CtlError> {
         return Err(CtlError::Password { reason: "was not the same both times" });
     }
     Ok(first)
+}
+
+/// Ended half-way through a question, the program would leave a terminal that shows nothing of what is typed.
+fn show_typing_again_on_ctrl_c() {
+    // Whoever cannot have this can still end the program.
+    let (Some(typing), Ok(interrupt)) = (Typing::now(), Interrupt::install()) else { return };
+    thread::spawn(move || {
+        if interrupt.wish().recv().is_ok() {
+            typing.restore();
+            eprintln!();
+            std::process::exit(INTERRUPTED.into());
+        }
+    });
 }
 
 #[cfg(test)]

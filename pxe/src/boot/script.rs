@@ -160,8 +160,10 @@ impl Base {
                 text.push_str("boot || goto failed\n");
             }
             Program::Efi { file } => {
-                let _ = writeln!(text, "imgfetch --name program {} || goto failed", url(file));
-                text.push_str("imgexec program || goto failed\nexit 1\n");
+                // A program that has a name gets it as its arguments, and a unified kernel image would take them for
+                // the kernel's instead of its own.
+                let _ = writeln!(text, "kernel --name= {} || goto failed", url(file));
+                text.push_str("boot || goto failed\nexit 1\n");
             }
             Program::Script { file } => {
                 let _ = writeln!(text, "chain --replace --autofree {} || goto failed", url(file));

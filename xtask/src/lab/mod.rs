@@ -185,6 +185,7 @@ impl Lab {
                 let here = std::env::consts::ARCH;
                 (here != name).then(|| format!("the processor is {here}, not {name}"))
             }
+            Need::All(needs) => needs.iter().find_map(|need| self.missing(need)),
             Need::Postgres => point::Postgres::programs()
                 .is_none()
                 .then(|| "PostgreSQL (package postgresql) is not installed".to_owned()),

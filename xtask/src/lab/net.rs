@@ -118,13 +118,28 @@ impl Network {
         Ok(())
     }
 
-    /// A port of the switch for a virtual machine.
-    pub(crate) fn add_tap(&self, name: &str) -> Result<()> {
-        let switch = self.switch();
+    /// A port of the switch for a virtual machine, or of the one behind the router.
+    pub(crate) fn add_tap(&self, name: &str, behind_router: bool) -> Result<()> {
+        let (switch, bridge) = (self.switch(), if behind_router { "br1" } else { "br0" });
         // One of this name may be left from a machine that was switched off.
         let _ = run("ip", ["-n", &switch, "link", "del", name]);
         self.ip(&switch, &format!("tuntap add dev {name} mode tap"))?;
-        self.ip(&switch, &format!("link set {name} master br0 up"))
+        self.ip(&switch, &format!("link set {name} master {bridge} up"))
+    }
+
+    /// A second switch, and receiver `i` as the router between both: it has `address` in the other network, of 16
+    /// bits, and is the sender's way there.
+    pub(crate) fn route_through(&self, i: usize, network: &str, address: &str) -> Result<()> {
+        let (switch, router) = (self.switch(), self.receiver(i));
+        self.ip(&switch, "link add br1 type bridge")?;
+        self.ip(&switch, "link set br1 up")?;
+        self.ip(&switch, &format!("link add far type veth peer name eth1 netns {router}"))?;
+        self.ip(&switch, "link set far master br1 up")?;
+        self.ip(&router, "link set eth1 up")?;
+        self.ip(&router, &format!("addr add {address}/16 dev eth1"))?;
+        self.ip(&self.sender(), &format!("route add {network} via {}", self.receiver_address(i)))?;
+        let sysctl = tools::find("sysctl").context("sysctl is not installed")?;
+        tools::finish(in_namespace(&router, &sysctl).args(["-q", "-w", "net.ipv4.ip_forward=1"])).map(drop)
     }
 
     /// Gives receiver `i` a further address, with its prefix.

@@ -18,6 +18,8 @@ use crate::{files, interrupt};
 pub(super) const HTTP_PORT: u16 = 62_999;
 /// Where it serves HTTP on its own host, without TLS.
 pub(super) const LOCAL_PORT: u16 = 62_990;
+/// Where machines load what they boot.
+pub(super) const PXE_PORT: u16 = 62_997;
 /// The operator's token.
 pub(super) const TOKEN: &str = "lab-operator-0123456789abcdef";
 /// A start, or a change that is seen at once, takes so long at most.

@@ -21,6 +21,11 @@ pub(crate) struct Tool {
 /// A file that only the busybox without libraries brings.
 pub(super) const STATIC_BUSYBOX: &str = "/usr/share/doc/busybox-static/copyright";
 
+/// The UEFI of 32 bits.
+pub(super) const UEFI_32: &str = "/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd";
+/// The program of UEFI that starts the kernel in it.
+pub(super) const EFI_STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
+
 /// What makes the network.
 pub(crate) const NETWORK: [Tool; 4] = [
     Tool { program: "ip", package: "iproute2", essential: true },
@@ -30,7 +35,7 @@ pub(crate) const NETWORK: [Tool; 4] = [
 ];
 
 /// What single scenarios of the lab need.
-pub(super) const SCENARIOS: [Tool; 17] = [
+pub(super) const SCENARIOS: [Tool; 21] = [
     Tool { program: "mount", package: "mount", essential: true },
     Tool { program: "wimlib-imagex", package: "wimtools", essential: false },
     Tool { program: "curl", package: "curl", essential: false },
@@ -41,6 +46,10 @@ pub(super) const SCENARIOS: [Tool; 17] = [
     Tool { program: "diff", package: "diffutils", essential: false },
     Tool { program: "qemu-system-x86_64", package: "qemu-system-x86", essential: false },
     Tool { program: "/usr/share/OVMF/OVMF_CODE_4M.fd", package: "ovmf", essential: false },
+    Tool { program: UEFI_32, package: "ovmf-ia32", essential: false },
+    Tool { program: EFI_STUB, package: "systemd-boot-efi", essential: false },
+    Tool { program: "objcopy", package: "binutils", essential: false },
+    Tool { program: "sysctl", package: "procps", essential: false },
     Tool { program: "/usr/lib/ipxe/snponly.efi", package: "ipxe", essential: false },
     Tool { program: "/usr/lib/ipxe/qemu/pxe-virtio.rom", package: "ipxe-qemu", essential: false },
     // A busybox that needs libraries is called the same.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::dnsmasq::{self, HTTP_PORT};
 use super::parts::{LOADERS, Parts};
@@ -137,6 +137,17 @@ impl<'a> Bench<'a> {
         let proxy = Mode::Proxy;
         self.start_dnsmasq_as("rival", RIVAL, |command, folder| dnsmasq::server(command, folder, &files, proxy))?;
         self.wait_for_ports_at(RIVAL, "rival", &[67, 69, 4011])
+    }
+
+    /// Has the router pass DHCP on between ours and another network, 10.79.0.0/16, and mark what it passes on.
+    pub(crate) fn start_relay_agent(&mut self) -> Result<()> {
+        let Host::Receiver(router) = ROUTER else { bail!("the router is a receiver") };
+        self.net.route_through(router, "10.79.0.0/16", "10.79.0.1")?;
+        let program = tools::unpacked("isc-dhcp-relay", "usr/sbin/dhcrelay", &self.folder)?;
+        let mut command = ROUTER.run(&self.net, &program);
+        command.args(["-4", "-d", "-a", "-iu", "eth0", "-id", "eth1", SENDER]);
+        self.start("relay", &mut command)?;
+        self.wait_for_ports_at(ROUTER, "relay", &[67])
     }
 
     /// The files that dnsmasq serves; its script loads them from `from`, or from where it came itself.

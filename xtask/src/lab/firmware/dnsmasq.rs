@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use super::bench::Mode;
 use crate::lab::net::SENDER;
+use crate::lab::point::PXE_PORT;
 use crate::lab::tools;
 
 /// Where the files for HTTP boot are served in that case.
@@ -23,7 +24,7 @@ pub(super) fn plain(command: &mut Command, folder: &Path) {
 /// Arguments of a DHCP server that names our boot files itself, as docs/booting.md says.
 pub(super) fn pointing(command: &mut Command, folder: &Path) {
     plain(command, folder);
-    let ours = format!("http://{SENDER}:62997/pxe/v1");
+    let ours = format!("http://{SENDER}:{PXE_PORT}/pxe/v1");
     command.args(["--dhcp-userclass=set:ipxe,iPXE", "--dhcp-match=set:x64,option:client-arch,7"]);
     command.args(["--dhcp-match=set:x64,option:client-arch,9", "--dhcp-match=set:http,option:client-arch,16"]);
     command.args(["--dhcp-option-force=tag:http,tag:!ipxe,60,HTTPClient"]);

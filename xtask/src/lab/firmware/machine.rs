@@ -27,6 +27,8 @@ pub(crate) enum Firmware {
     Uefi,
     /// UEFI's HTTP boot.
     Http,
+    /// The PXE of UEFI of 32 bits, as tablets have it.
+    Uefi32,
 }
 
 /// A machine to be.
@@ -38,6 +40,20 @@ pub(crate) struct Spec {
     /// A disk from which it can start, too.
     pub(crate) disk: Option<PathBuf>,
     pub(crate) memory_mib: u32,
+    /// Its processor in QEMU's words, if not the usual one.
+    pub(crate) processor: Option<&'static str>,
+    /// It is at the switch behind the router.
+    pub(crate) behind_router: bool,
+    /// What it starts without asking the network.
+    pub(crate) kernel: Option<Kernel>,
+}
+
+/// A Linux kernel that is started as it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Kernel {
+    pub(crate) kernel: PathBuf,
+    pub(crate) initramfs: PathBuf,
+    pub(crate) arguments: String,
 }
 
 /// A machine that runs.
@@ -49,7 +65,7 @@ pub(crate) struct Machine {
 
 impl Spec {
     pub(crate) fn new(firmware: Firmware, number: u8) -> Self {
-        Self { firmware, number, disk: None, memory_mib: 512 }
+        Self { firmware, number, disk: None, memory_mib: 512, processor: None, behind_router: false, kernel: None }
     }
 
     /// The card's address.
@@ -63,12 +79,36 @@ impl Spec {
     }
 }
 
+/// Files of a UEFI, and QEMU's machine for it.
+struct UefiFiles {
+    code: &'static str,
+    variables: &'static str,
+    machine: &'static str,
+}
+
+impl Firmware {
+    fn files(self) -> Option<UefiFiles> {
+        match self {
+            Self::Bios => None,
+            Self::Uefi | Self::Http => {
+                Some(UefiFiles { code: "OVMF_CODE_4M.fd", variables: "OVMF_VARS_4M.fd", machine: "q35" })
+            }
+            // Debian builds it only so that it wants system management mode.
+            Self::Uefi32 => Some(UefiFiles {
+                code: "OVMF32_CODE_4M.secboot.fd",
+                variables: "OVMF32_VARS_4M.fd",
+                machine: "q35,smm=on",
+            }),
+        }
+    }
+}
+
 impl Machine {
     /// Switches it on at the network's switch; what it writes goes to `folder`.
     pub(crate) fn start(net: &Network, spec: &Spec, label: &str, folder: &Path) -> Result<Self> {
         let qemu = tools::find("qemu-system-x86_64").context("qemu-system-x86_64 is not installed")?;
         let tap = format!("m{}", spec.number);
-        net.add_tap(&tap)?;
+        net.add_tap(&tap, spec.behind_router)?;
         let (log, socket) = (folder.join(format!("{label}.console")), folder.join(format!("{label}.serial")));
         let mut command = net.in_switch(&qemu);
         // KVM that is itself emulated starts OVMF only on some hosts; emulation does everywhere.
@@ -82,17 +122,24 @@ impl Machine {
         // The card's ROM would put iPXE in the place of UEFI's own PXE.
         let rom = if spec.firmware == Firmware::Bios { "" } else { ",romfile=" };
         command.arg("-device").arg(format!("virtio-net-pci,netdev=n,mac={mac},bootindex=1{rom}"));
-        if spec.firmware != Firmware::Bios {
+        if let Some(files) = spec.firmware.files() {
             let variables = folder.join(format!("{label}.vars"));
-            std::fs::copy(Path::new(OVMF).join("OVMF_VARS_4M.fd"), &variables).context("ovmf is not installed")?;
-            command.args(["-machine", "q35", "-drive"]);
-            command.arg(format!("if=pflash,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.fd"));
+            std::fs::copy(Path::new(OVMF).join(files.variables), &variables).context("ovmf is not installed")?;
+            command.args(["-machine", files.machine, "-drive"]);
+            command.arg(format!("if=pflash,format=raw,readonly=on,file={OVMF}/{}", files.code));
             command.arg("-drive").arg(format!("if=pflash,format=raw,file={}", variables.display()));
         }
         if spec.firmware == Firmware::Http {
             for name in ["IPv4PXESupport", "IPv6PXESupport"] {
                 command.arg("-fw_cfg").arg(format!("name=opt/org.tianocore/{name},string=n"));
             }
+        }
+        if let Some(processor) = spec.processor {
+            command.args(["-cpu", processor]);
+        }
+        if let Some(start) = &spec.kernel {
+            command.arg("-kernel").arg(&start.kernel).arg("-initrd").arg(&start.initramfs);
+            command.args(["-append", &start.arguments]);
         }
         if let Some(disk) = &spec.disk {
             command.arg("-drive").arg(format!("if=none,id=d,format=raw,file={}", disk.display()));

@@ -9,7 +9,7 @@ mod ours;
 mod parts;
 
 pub(super) use bench::{BOOT_LIMIT, Bench, Mode};
-pub(super) use machine::{Firmware, Machine, Spec};
+pub(super) use machine::{Firmware, Kernel, Machine, Spec};
 pub(super) use ours::OURS;
 
 /// What the booted kernel's first program prints, before its command line.

@@ -45,6 +45,8 @@ pub(super) enum Need {
     Postgres,
     /// Bytes free in the folder of images and copies.
     Space(u64),
+    /// All of these.
+    All(&'static [Need]),
 }
 
 /// All of them, in the order in which they run.
@@ -61,8 +63,10 @@ pub(super) const ALL: &[&[Scenario]] = &[
     &bad_input::SCENARIOS,
     &doctor::SCENARIOS,
     &dhcp::SCENARIOS,
-    &boots::TABLE,
-    &boots::SCENARIOS,
+    &boots::table::TABLE,
+    &boots::answers::SCENARIOS,
+    &boots::deployments::SCENARIOS,
+    &boots::programs::SCENARIOS,
     &tftp::SCENARIOS,
     &suites::SCENARIOS,
     &version::SCENARIOS,

@@ -8,9 +8,12 @@ use super::{DISK, NEEDS, Need, Scenario, with_disk};
 use crate::lab::Lab;
 use crate::lab::findings::Findings;
 use crate::lab::firmware::{BOOT_LIMIT, Bench, Firmware, Mode, Spec};
-use crate::lab::tools::{self, EFI_STUB, UEFI_32};
+use crate::lab::tools::{self, EFI_STUB, UEFI_32, run};
 
-pub(in crate::lab::scenarios) const SCENARIOS: [Scenario; 3] = [
+/// No package of Debian brings it: where it is not, what needs it is skipped.
+const WIMBOOT: &str = "/usr/lib/ipxe/wimboot";
+
+pub(in crate::lab::scenarios) const SCENARIOS: [Scenario; 4] = [
     Scenario {
         name: "boot-missing",
         claim: "what a boot image lacks stands on the machine's screen and in the log with what to add, and check finds it before",
@@ -22,6 +25,18 @@ pub(in crate::lab::scenarios) const SCENARIOS: [Scenario; 3] = [
         claim: "an EFI program and an iPXE script boot, each on the firmware that runs it",
         needs: &[Need::Program(EFI_STUB), Need::Program("objcopy"), Need::All(NEEDS)],
         run: programs,
+    },
+    Scenario {
+        name: "boot-wim",
+        claim: "a WIM boots by wimboot: the boot manager in it is started, with its parts beside it",
+        needs: &[
+            Need::Program(WIMBOOT),
+            Need::Program("wimlib-imagex"),
+            Need::Program(EFI_STUB),
+            Need::Program("objcopy"),
+            Need::All(NEEDS),
+        ],
+        run: wim,
     },
     Scenario {
         name: "boot-32-bits",
@@ -92,6 +107,25 @@ fn programs(lab: &Lab, findings: &mut Findings) -> Result<()> {
     findings.figure("script", machine.wait_for(&format!("LAB-SCRIPT of {}", spec.mac()), BOOT_LIMIT)?, "s");
     machine.wait_for(DISK, BOOT_LIMIT)?;
     machine.stop()
+}
+
+/// Windows' own boot manager may not be passed on; wimboot starts whatever stands in its place.
+fn wim(lab: &Lab, findings: &mut Findings) -> Result<()> {
+    let mut bench = Bench::open(lab, Mode::Full)?;
+    bench.start_ours(Mode::Full, "pxe", "")?;
+    bench.ctl(&["policy", "--unknown", "on"])?;
+    let path = |name: &str| bench.folder().join(name).display().to_string();
+    let boot = bench.folder().join("tree/Windows/Boot/EFI");
+    std::fs::create_dir_all(&boot)?;
+    make_unified_kernel(&bench, &boot.join("bootmgfw.efi"))?;
+    let (tree, wim, bcd, sdi) = (path("tree"), path("boot.wim"), path("BCD"), path("boot.sdi"));
+    run("wimlib-imagex", ["capture", &tree, &wim, "lab", "--boot", "--compress=none"])?;
+    std::fs::write(&bcd, [b"regf".as_slice(), &[0; 8188]].concat())?;
+    std::fs::write(&sdi, [b"$SDI0001".as_slice(), &[0; 4088]].concat())?;
+    bench.ctl(&["images", "add", "pe", &wim, &bcd, &sdi, WIMBOOT])?;
+    bench.ctl(&["deployments", "add", "pe", "--all", "--boot-image", "pe"])?;
+    findings.figure("its boot manager", bench.boot(&Spec::new(Firmware::Uefi, 1), BOOT_LIMIT)?, "s");
+    Ok(())
 }
 
 /// Puts the parts behind the sections of systemd's stub, as its own tool does.

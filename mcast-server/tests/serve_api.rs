@@ -150,51 +150,56 @@ impl Described {
     }
 }
 
+/// Asks, checks each answer against the description, and keeps what was answered.
+struct Tried {
+    described: Described,
+    seen: BTreeSet<String>,
+}
+
+impl Tried {
+    fn at(point: &Point, cases: Vec<Case>) -> Self {
+        let mut tried = Self { described: Described::of(point), seen: BTreeSet::new() };
+        for case in cases {
+            let answer = case.ask(point);
+            assert_eq!(answer.status, case.status, "{} {}: {}", case.method, case.to, answer.text());
+            tried.described.check(case.method, case.path, &answer);
+            tried.seen.insert(format!("{} {} {}", case.method.to_lowercase(), case.path, case.status));
+        }
+        tried
+    }
+
+    /// What is described, but was not answered so.
+    fn missing(&self) -> Vec<String> {
+        let statuses = |(path, method, operation): (&String, &String, &Value)| {
+            let statuses = operation["responses"].as_object().unwrap().keys();
+            statuses.map(|status| format!("{method} {path} {status}")).collect::<Vec<_>>()
+        };
+        self.described.operations().flat_map(statuses).filter(|one| !self.seen.contains(one)).collect()
+    }
+}
+
 #[test]
 fn every_path_method_and_status_is_answered_as_it_is_described() {
     let busy = Busy::new();
     let (point, session) = (&busy.point, &busy.session);
-    let described = Described::of(point);
-    let mut seen = BTreeSet::new();
-    let mut try_all = |point: &Point, cases: Vec<Case>| {
-        for case in cases {
-            let answer = case.ask(point);
-            assert_eq!(answer.status, case.status, "{} {}: {}", case.method, case.to, answer.text());
-            described.check(case.method, case.path, &answer);
-            seen.insert(format!("{} {} {}", case.method.to_lowercase(), case.path, case.status));
-        }
-    };
-    try_all(point, cases(session));
-    let ports = BootPorts::take();
-    if let Some(ports) = &ports {
-        let mut site = Site::new();
-        let booting = site.booting("off", ports).start();
-        try_all(&booting, pxe::cases_of_one_that_boots());
-    }
+    let mut tried = Tried::at(point, cases(session));
     for (path, to) in [
         ("/api/v1/events", "/api/v1/events".to_owned()),
         ("/api/v1/sessions/{id}/map", format!("/api/v1/sessions/{session}/map?columns=4")),
     ] {
         assert!(Events::open(point.http, &to, VIEWER).next().is_some());
-        seen.insert(format!("get {path} 200"));
+        tried.seen.insert(format!("get {path} 200"));
     }
     // Every described one has been seen, but those that need a database that is down, a server that is too slow,
     // another server of the site, an image that is just being hashed, a disk that is full, or somebody who sends
-    // nothing for a minute; and the lowest role's, which has none below. Without root there is nobody who boots.
+    // nothing for a minute; the lowest role's, which has none below; and what the next test asks a server that boots
+    // machines.
     let apart = ["503", "504", "202", "507", "408"];
-    let of_one_that_boots = |one: &str| {
-        let paths = ["/pxe/images", "/pxe/machines 200", "/pxe/check 200"];
-        ports.is_none() && paths.iter().any(|path| one.contains(path)) && (one.ends_with("200") || one.ends_with("422"))
-    };
-    let missing: Vec<_> = described
-        .operations()
-        .flat_map(|(path, method, operation)| {
-            let statuses = operation["responses"].as_object().unwrap().keys();
-            statuses.map(move |status| (status, format!("{method} {path} {status}")))
-        })
-        .filter(|(status, one)| !apart.contains(&status.as_str()) && !seen.contains(one) && one != "get /metrics 403")
-        .map(|(_, one)| one)
-        .filter(|one| !of_one_that_boots(one) && !pxe::ELSEWHERE.contains(&one.as_str()))
+    let missing: Vec<_> = tried
+        .missing()
+        .into_iter()
+        .filter(|one| !apart.iter().any(|status| one.ends_with(status)) && one != "get /metrics 403")
+        .filter(|one| !pxe::of_one_that_boots(one) && !pxe::ELSEWHERE.contains(&one.as_str()))
         .collect();
     assert!(missing.is_empty(), "described, but not tried: {missing:#?}");
     // Lists had something in them, so that their rows have been checked.
@@ -203,6 +208,17 @@ fn every_path_method_and_status_is_answered_as_it_is_described() {
         assert!(!rows.as_array().unwrap().is_empty(), "{list}");
     }
     drop(busy.site);
+}
+
+#[test]
+#[ignore = "machines are booted by ports below 1024, for which it takes root"]
+fn a_server_that_boots_machines_answers_as_it_is_described() {
+    let ports = BootPorts::take();
+    let mut site = Site::new();
+    let booting = site.booting("off", &ports).start();
+    let tried = Tried::at(&booting, pxe::cases_of_one_that_boots());
+    let missing: Vec<_> = tried.missing().into_iter().filter(|one| pxe::of_one_that_boots(one)).collect();
+    assert!(missing.is_empty(), "described, but not tried: {missing:#?}");
 }
 
 /// One request at least for each status of each address; those that change something last.

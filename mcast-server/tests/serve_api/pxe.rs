@@ -86,6 +86,14 @@ pub(super) fn cases_of_one_that_boots() -> Vec<Case> {
     cases
 }
 
+/// Whether only a server that boots machines answers so.
+pub(super) fn of_one_that_boots(one: &str) -> bool {
+    let paths = ["/pxe/images", "/pxe/machines 200", "/pxe/check 200"];
+    paths.iter().any(|path| one.contains(path))
+        && (one.ends_with("200") || one.ends_with("422"))
+        && !ELSEWHERE.contains(&one)
+}
+
 fn computers() -> Vec<Case> {
     let (one, other) = ("/api/v1/pxe/computers/pc-1", "/api/v1/pxe/computers/pc-2");
     let computer = |name: &str, mac: &str| format!(r#"{{"name": "{name}", "macs": ["{mac}"]}}"#);

@@ -394,17 +394,18 @@ pub struct BootPorts {
 }
 
 impl BootPorts {
-    /// Waits until no other test has them; none for an ordinary user, or if something else of this host has them.
-    pub fn take() -> Option<Self> {
+    /// Waits until no other test has them.
+    pub fn take() -> Self {
         let folder = std::env::temp_dir().join("mcast-test-ports");
         fs::create_dir_all(&folder).unwrap();
         let turn = File::create(folder.join("boot")).unwrap();
         turn.lock().unwrap();
-        let free = [67, 68, 69, 4011].iter().all(|port| UdpSocket::bind(("0.0.0.0", *port)).is_ok());
-        if !free {
-            eprintln!("not tried: machines are booted by ports 67 to 69 and 4011, which cannot be had here");
+        for port in [67, 68, 69, 4011] {
+            if let Err(error) = UdpSocket::bind(("0.0.0.0", port)) {
+                panic!("machines are booted by ports 67 to 69 and 4011, and {port} cannot be had: {error}");
+            }
         }
-        free.then(|| Self { http: Port::free(), _turn: turn })
+        Self { http: Port::free(), _turn: turn }
     }
 }
 

@@ -51,7 +51,7 @@ fn page(lab: &Lab, findings: &mut Findings) -> Result<()> {
 }
 
 fn pxe(lab: &Lab, findings: &mut Findings) -> Result<()> {
-    pass(lab, findings, "tests-pxe", &mut ignored(&["--test", "serve_pxe"]))
+    pass(lab, findings, "tests-pxe", &mut ignored(&["--test", "serve_pxe", "--test", "serve_api"]))
 }
 
 /// Those tests of the whole workspace that are ignored otherwise: so they share what it was built with.

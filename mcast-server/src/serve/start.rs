@@ -55,6 +55,7 @@ pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<
     let catalogue = Catalogue::new();
     let content = content_location(&settings, &interface, &identity);
     let by_http = content.is_some();
+    let trust_at_hello = trust_at_hello(&settings, content.as_ref(), &identity);
     let (gate, wishes) = Gate::new(catalogue.clone(), &settings, by_http);
     let gate = Arc::new(gate);
     let engine = start_engine(&settings, &interface, gate.clone(), content)?;
@@ -99,7 +100,7 @@ pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<
     let (tls, certificates) = watch::channel(identity.server_config());
     let mut answering = listen(&point, sockets, &identity, certificates, &stopped);
     if settings.pxe.enabled {
-        let running = start_pxe(&point, &identity, &stopped).await?;
+        let running = start_pxe(&point, trust_at_hello, &stopped).await?;
         let connections = Connections::new(settings.http.max_connections);
         for socket in boot_sockets {
             let listener = Listener { socket, tls: None, connections: connections.clone() };
@@ -352,18 +353,16 @@ async fn resumable(site: &Site, server: &str) -> Result<Resumable, Failure> {
 /// Has machines boot from this server.
 async fn start_pxe(
     point: &Arc<Point>,
-    identity: &SiteIdentity,
+    trust: Option<String>,
     stopped: &watch::Receiver<bool>,
 ) -> Result<Arc<pxe::Running>, Failure> {
     let settings = point.settings();
-    // The first listener that machines reach is where their client says hello.
-    let tls = settings.http.listen.iter().any(|address| !address.ip().is_loopback() && settings.tls_at(*address));
     let running = pxe::Running::start(pxe::Surroundings {
         settings: settings.clone(),
         changes: point.settings_changes(),
         site: point.site.clone(),
         server: point.server.clone(),
-        trust: tls.then(|| identity.fingerprint().to_string()),
+        trust,
         stop: stopped.clone(),
     })
     .await?;
@@ -376,6 +375,15 @@ async fn start_pxe(
     point.set_pxe(running.clone());
     tokio::spawn(http::pxe::tell(point.clone(), running.clone(), stopped.clone()));
     Ok(running)
+}
+
+/// The fingerprint by which a booted client knows whom it says hello to, if that is by TLS: here it is where content
+/// is. Where another server is asked for images, that one is taken to be as this one.
+fn trust_at_hello(settings: &Settings, content: Option<&ContentLocation>, identity: &SiteIdentity) -> Option<String> {
+    let elsewhere =
+        || settings.http.listen.iter().any(|address| !address.ip().is_loopback() && settings.tls_at(*address));
+    let tls = content.map_or_else(elsewhere, |content| content.tls.is_some());
+    tls.then(|| identity.fingerprint().to_string())
 }
 
 /// Where clients find content: the first listener that they can reach, if there is one. They know this server by

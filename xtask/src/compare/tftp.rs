@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 
 use crate::lab::Lab;
 use crate::lab::net::{Network, SENDER};
-use crate::lab::ready;
 use crate::lab::tools::{self, Tool};
+use crate::lab::{dnsmasq, ready};
 use crate::process::{self, Running};
 use crate::{files, interrupt};
 
@@ -75,7 +75,7 @@ impl Server {
     fn program(self, lab: &Lab) -> Result<PathBuf> {
         match self {
             Self::Ours => lab.example("pxe", "tftp_serve"),
-            Self::Dnsmasq => tools::find("dnsmasq").context("dnsmasq is not installed"),
+            Self::Dnsmasq => dnsmasq::program(),
             Self::Hpa => tools::unpacked("tftpd-hpa", "usr/sbin/in.tftpd", lab.folder.path()),
             Self::Atftpd => tools::unpacked("atftpd", "usr/sbin/atftpd", lab.folder.path()),
         }
@@ -86,10 +86,10 @@ impl Server {
         match self {
             // Blocks larger than a packet only if they are asked for, as here.
             Self::Ours => command.arg(folder).args(["--listen", SENDER, "--block-limit", "8192"]),
-            Self::Dnsmasq => command
-                .args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=eth0", "--user=root"])
-                .args(["--enable-tftp", "--log-facility=-", "--pid-file="])
-                .arg(format!("--tftp-root={}", folder.display())),
+            Self::Dnsmasq => {
+                dnsmasq::idle(&mut command, folder, "dnsmasq");
+                command.arg("--enable-tftp").arg(format!("--tftp-root={}", folder.display()))
+            }
             Self::Hpa => command.args(["-L", "-u", "root", "-a", &format!("{SENDER}:69"), "-s"]).arg(folder),
             Self::Atftpd => command
                 .args(["--daemon", "--no-fork", "--user", "root", "--group", "root", "--bind-address", SENDER])

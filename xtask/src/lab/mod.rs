@@ -1,6 +1,7 @@
 //! `cargo xtask lab`: the real binaries in a network of namespaces. Runs the scenarios one after
 //! the other, and ends with a table, what was skipped and why, and one closing line.
 
+pub(crate) mod dnsmasq;
 mod findings;
 mod firmware;
 mod leftovers;

@@ -10,6 +10,7 @@ use super::dnsmasq::{self, HTTP_PORT};
 use super::parts::{LOADERS, Parts};
 use super::{Firmware, MARKER, Machine, Spec};
 use crate::lab::Lab;
+use crate::lab::dnsmasq::program;
 use crate::lab::net::{Network, SENDER};
 use crate::lab::{ready, tools};
 use crate::process::Running;
@@ -98,7 +99,7 @@ impl<'a> Bench<'a> {
     }
 
     fn start_dnsmasq_as(&mut self, name: &str, host: Host, add: impl FnOnce(&mut Command, &Path)) -> Result<()> {
-        let mut command = host.run(&self.net, &dnsmasq::program()?);
+        let mut command = host.run(&self.net, &program()?);
         add(&mut command, &self.folder);
         self.start(name, &mut command)
     }

@@ -3,12 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
-
 use super::bench::Mode;
+use crate::lab::dnsmasq;
 use crate::lab::net::SENDER;
 use crate::lab::point::PXE_PORT;
-use crate::lab::tools;
 
 /// Where the files for HTTP boot are served in that case.
 pub(super) const HTTP_PORT: u16 = 8080;
@@ -73,24 +71,11 @@ pub(super) fn server(command: &mut Command, folder: &Path, files: &Path, mode: M
 }
 
 fn common(command: &mut Command, folder: &Path, name: &str) {
-    command.args([
-        "--keep-in-foreground",
-        "--conf-file=/dev/null",
-        "--port=0",
-        "--interface=eth0",
-        "--bind-interfaces",
-    ]);
-    command.args(["--user=root", "--log-dhcp", "--log-facility=-", "--dhcp-authoritative", "--no-ping"]);
-    command.arg(format!("--dhcp-leasefile={}/{name}.leases", folder.display()));
-    command.arg(format!("--pid-file={}/{name}.pid", folder.display()));
+    dnsmasq::idle(command, folder, name);
+    command.args(["--log-dhcp", "--dhcp-authoritative"]);
 }
 
 /// The script by which iPXE loads the kernel, from where it got the script or from `from`.
 pub(super) fn script(from: &str) -> String {
     format!("#!ipxe\nkernel {from}vmlinuz console=ttyS0 quiet initrd=marker.img\ninitrd {from}marker.img\nboot\n")
-}
-
-/// The program.
-pub(super) fn program() -> Result<std::path::PathBuf> {
-    tools::find("dnsmasq").context("dnsmasq is not installed")
 }

@@ -12,7 +12,7 @@ use crate::lab::Lab;
 use crate::lab::findings::Findings;
 use crate::lab::firmware::Mode;
 use crate::lab::net::{Network, SENDER};
-use crate::lab::{ready, tools};
+use crate::lab::{dnsmasq, ready};
 use crate::process::{self, Running};
 
 pub(super) const SCENARIOS: [Scenario; 3] = [
@@ -179,11 +179,9 @@ impl Room {
     }
 
     fn start_dnsmasq(&mut self, mode: Mode) -> Result<Running> {
-        let mut command = self.net.in_sender(&tools::find("dnsmasq").context("dnsmasq is not installed")?);
-        command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=eth0"]);
-        command.args(["--bind-interfaces", "--user=root", "--log-facility=-", "--no-ping", "--dhcp-lease-max=50000"]);
-        command.arg(format!("--dhcp-leasefile={}/dnsmasq.leases", self.folder.display()));
-        command.arg(format!("--pid-file={}/dnsmasq.pid", self.folder.display()));
+        let mut command = self.net.in_sender(&dnsmasq::program()?);
+        dnsmasq::idle(&mut command, &self.folder, "dnsmasq");
+        command.arg("--dhcp-lease-max=50000");
         match mode {
             Mode::Full => {
                 let [first, last] = POOL;

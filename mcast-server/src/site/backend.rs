@@ -8,9 +8,9 @@ use std::time::Duration;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::error::SiteError;
+use super::error::{SiteError, is_busy};
 use super::work::Lock;
 
 /// Connections of one server. All that it does at the database are short statements.
@@ -19,6 +19,9 @@ const CONNECTIONS: u32 = 4;
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
 /// How long a connection that was not in use may take to show that it still works.
 const PING_LIMIT: Duration = Duration::from_millis(500);
+/// How long others may take with making SQLite's log, and how long to wait before it is tried again.
+const LOG_LIMIT: Duration = Duration::from_millis(1500);
+const LOG_PAUSE: Duration = Duration::from_millis(10);
 
 /// Where the site's data are.
 #[derive(Clone)]
@@ -186,6 +189,18 @@ impl Target {
     }
 }
 
+/// Has SQLite write ahead into a log, for which readers do not wait. It refuses that at once, whatever the busy
+/// timeout, while another one is doing the same to a new file; hence this patience of our own.
+async fn write_ahead(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    let patience = tokio::time::Instant::now() + LOG_LIMIT;
+    loop {
+        match sqlx::raw_sql("PRAGMA journal_mode = WAL").execute(&mut *connection).await {
+            Err(error) if is_busy(&error) && tokio::time::Instant::now() < patience => sleep(LOG_PAUSE).await,
+            tried => return tried.map(drop),
+        }
+    }
+}
+
 /// Whom peer authentication takes this process for. The driver does not ask the system for it.
 fn system_user() -> Option<String> {
     use nix::unistd::{Uid, User};
@@ -238,14 +253,16 @@ impl Dialect {
     /// What each new connection is told.
     pub(super) async fn set_up(self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
         let settings = match self {
-            // With a write-ahead log readers do not wait, and a commit need not: a loss of power may cost the last
-            // commits, never the file.
-            Self::Sqlite => "PRAGMA busy_timeout = 1500; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL",
+            // With a write-ahead log a commit need not wait: a loss of power may cost the last ones, never the file.
+            Self::Sqlite => "PRAGMA busy_timeout = 1500; PRAGMA synchronous = NORMAL",
             // A server that hangs, or is cut off while it holds a lock, must not hold it for long.
             Self::Postgres => "SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s'",
         };
-        sqlx::raw_sql(settings).execute(connection).await?;
-        Ok(())
+        sqlx::raw_sql(settings).execute(&mut *connection).await?;
+        match self {
+            Self::Sqlite => write_ahead(connection).await,
+            Self::Postgres => Ok(()),
+        }
     }
 
     /// Begins a transaction that writes.

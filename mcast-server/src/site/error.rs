@@ -199,13 +199,21 @@ fn plain(error: &sqlx::Error) -> String {
     }
 }
 
-/// By SQLite's primary result codes, which are the lowest byte of the extended ones.
+/// SQLite's primary result code, which is the lowest byte of the extended one; 0 if it is none.
 /// See <https://www.sqlite.org/rescode.html>.
+fn sqlite_code(told: &dyn DatabaseError) -> u32 {
+    told.code().and_then(|code| code.parse::<u32>().ok()).map_or(0, |code| code & 0xff)
+}
+
+/// Whether SQLite gave up because of another connection's lock.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|told| matches!(sqlite_code(told), 5 | 6))
+}
+
 fn of_sqlite(target: &Target, told: Box<dyn DatabaseError>) -> SiteError {
     let Whereabouts::File(path) = &target.at else { return statement(target, told) };
     let (path, reason) = (path.clone(), told.message().to_owned());
-    let code = told.code().and_then(|code| code.parse::<u32>().ok()).map_or(0, |code| code & 0xff);
-    match code {
+    match sqlite_code(told.as_ref()) {
         // busy, locked
         5 | 6 => SiteError::Unreachable { name: target.name.clone(), reason },
         // perm, readonly, ioerr, full, cantopen, auth

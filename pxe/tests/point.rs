@@ -15,9 +15,11 @@ use base64::engine::general_purpose::STANDARD;
 use pxe::boot::password;
 use pxe::boot::{BootNote, Deployment, Directory, DirectoryError, Occasion, Policy, Site, Stage, Target};
 use pxe::dhcp::Booting;
+use pxe::files::BootName;
 use pxe::images::{Loaders, Store};
 use pxe::machine::{Mac, Machine, Platform};
 use pxe::point::{Point, PointSettings};
+use pxe::tftp::{Asker, Source};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -238,6 +240,17 @@ async fn firmware_is_told_a_loader_by_tftp_or_by_http_and_ipxe_its_script() {
     assert!(missing.contains("no network boot program for bios"), "{missing}");
     bench.change(|site| site.policy.respond = false);
     assert!(bench.point.boot_file(&machine, here).unwrap_err().contains("switched off"));
+}
+
+#[test]
+fn a_loader_that_the_operator_links_is_served_by_tftp_too() {
+    let bench = Bench::new();
+    let loaders = bench.folder.path().join("loaders");
+    std::fs::write(bench.folder.path().join("ipxe.kpxe"), b"linked").unwrap();
+    std::os::unix::fs::symlink("../ipxe.kpxe", loaders.join("undionly.kpxe")).unwrap();
+    let asker = Asker { client: ([10, 0, 0, 9], 2070).into(), server: [10, 0, 0, 1].into() };
+    let content = bench.point.open(&BootName::parse(b"loader/bios.pxe").unwrap(), asker).unwrap();
+    assert_eq!(content.size(), 6);
 }
 
 #[tokio::test]

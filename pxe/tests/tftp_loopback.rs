@@ -241,6 +241,46 @@ fn abandoned_transfers_make_room_for_who_comes_new() {
 }
 
 #[test]
+fn who_makes_room_before_it_could_answer_is_not_told_an_error() {
+    let site = site(Settings { transfers: 1, ..settings() });
+    site.put("x", &[1; 100]);
+    let mut slow = site.client();
+    slow.ask(b"x", windows(1468, 4));
+    assert!(matches!(slow.hear(), Answer::Options(_)));
+    assert_eq!(site.client().fetch("x", windows(1468, 4)).unwrap().len(), 100);
+    // Its next try is served; an error would come before it.
+    slow.server = site.server.addresses()[0];
+    assert_eq!(slow.fetch("x", windows(1468, 4)).unwrap().len(), 100);
+}
+
+#[test]
+fn a_port_that_asks_for_something_else_is_not_told_that_the_old_transfer_ends() {
+    let site = site(settings());
+    site.put("x", &[1; 200_000]);
+    site.put("y", &[2; 100]);
+    let mut client = site.client();
+    client.ask(b"x", windows(1468, 1));
+    assert!(matches!(client.hear(), Answer::Options(_)));
+    client.send(&Packet::Ack { block: 0 });
+    assert!(matches!(client.hear(), Answer::Data(1, _)));
+    client.server = site.server.addresses()[0];
+    assert_eq!(client.fetch("y", windows(1468, 1)), Ok(vec![2; 100]));
+}
+
+#[test]
+fn with_few_ports_who_is_silent_makes_room() {
+    let site = site(Settings { ports: Some(45_700..=45_701), ..settings() });
+    site.put("x", &[1; 100]);
+    for _ in 0..4 {
+        let mut abandoned = site.client();
+        abandoned.ask(b"x", windows(1468, 4));
+        assert!(matches!(abandoned.hear(), Answer::Options(_)));
+        drop(abandoned);
+    }
+    assert_eq!(site.client().fetch("x", windows(1468, 4)).unwrap().len(), 100);
+}
+
+#[test]
 fn a_request_that_comes_twice_is_served_once() {
     let site = site(settings());
     site.put("x", &[1; 10]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use pxe::tftp::wire::{ErrorCode, Options, Packet};
-use pxe::tftp::{Outcome, Transmit};
+use pxe::tftp::{Outcome, Transfer, Transmit};
 use tftp_room::{Manner, Room, error};
 
 const MB: usize = 1_000_000;
@@ -60,6 +60,25 @@ fn a_client_whose_request_comes_again_gets_the_answer_at_once() {
     room.transfer.handle_request_again(5 * MS);
     let oack = room.transfer.poll_transmit(5 * MS);
     assert!(matches!(oack, Some(Transmit::Packet(_))), "{oack:?}");
+}
+
+#[test]
+fn an_answer_to_the_options_that_went_out_twice_does_not_double_the_first_window() {
+    let mut room = Room::new(4, MB, asked(1468, 8));
+    let oack = |transfer: &mut Transfer, now| {
+        assert!(matches!(transfer.poll_transmit(now), Some(Transmit::Packet(_))));
+        transfer.handle_sent(now, 1);
+    };
+    oack(&mut room.transfer, Duration::ZERO);
+    room.transfer.handle_request_again(5 * MS);
+    oack(&mut room.transfer, 5 * MS);
+    for now in [40 * MS, 45 * MS] {
+        room.transfer.handle_datagram(now, &Packet::Ack { block: 0 }.to_bytes());
+        while let Some(Transmit::Blocks { count, .. }) = room.transfer.poll_transmit(now) {
+            room.transfer.handle_sent(now, count);
+        }
+    }
+    assert_eq!(room.transfer.blocks_resent(), 0);
 }
 
 #[test]

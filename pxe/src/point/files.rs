@@ -140,7 +140,10 @@ impl<D: Directory> Source for std::sync::Arc<Point<D>> {
         if text.get(..LOADER.len()).is_some_and(|start| start.eq_ignore_ascii_case(LOADER)) {
             let unknown = || Refusal::not_found(format!("there is no network boot program {text}"));
             let platform = platform_of_loader(text).ok_or_else(unknown)?;
-            let path = self.loaders().find(platform).ok_or_else(unknown)?;
+            // Its links are the operator's own.
+            let found = self.loaders().find(platform).ok_or_else(unknown)?;
+            let path =
+                found.canonicalize().map_err(|error| Refusal::not_found(format!("{}: {error}", found.display())))?;
             let (Some(folder), Some(file)) = (path.parent(), path.file_name()) else { return Err(unknown()) };
             let file = BootName::parse(file.as_encoded_bytes()).map_err(|_| unknown())?;
             return Ok(Content::File(BootFiles::new(folder).open(&file)?));

@@ -119,9 +119,7 @@ pub enum Admission {
 
 /// Decides on a request of `client`, by what goes on.
 ///
-/// Room is made by those that never answered, the oldest first, as their addresses may be forged; then by
-/// those of which nothing was heard for the longest time, though something was sent again to them. A client at
-/// its own limit only takes from itself.
+/// A client at its own limit only takes from itself. Who goes [`make_room`] says.
 pub fn admit(limits: Limits, client: SocketAddr, standing: impl Iterator<Item = Standing> + Clone) -> Admission {
     if let Some(same_port) = standing.clone().find(|one| one.client == client) {
         return match same_port {
@@ -142,11 +140,18 @@ pub fn admit(limits: Limits, client: SocketAddr, standing: impl Iterator<Item = 
     }
 }
 
-/// Who has to go, if anybody has.
+/// Who has to go, if anybody has: those that did not answer the first words in time, as their addresses may be
+/// forged; then those that answered once and are silent; then those whose first answer may still be on its way,
+/// which loses them nothing but the time until they ask again. Each time the one that was silent for longest.
 pub fn make_room(standing: impl Iterator<Item = Standing> + Clone) -> Admission {
-    let unproven = standing.clone().filter(|one| !one.proven).min_by_key(|one| one.heard_at);
-    let late = standing.filter(|one| one.resends >= LATE);
-    match unproven.or_else(|| late.min_by_key(|one| one.heard_at)) {
+    let order = |one: &Standing| match one {
+        Standing { proven: false, resends: 1.., .. } => Some(0),
+        Standing { proven: true, resends: LATE.., .. } => Some(1),
+        Standing { proven: false, resends: 0, .. } => Some(2),
+        Standing { proven: true, .. } => None,
+    };
+    let ordered = standing.filter_map(|one| Some(((order(&one)?, one.heard_at), one)));
+    match ordered.min_by_key(|(place, _)| *place).map(|(_, one)| one) {
         Some(one) => Admission::Serve { instead_of: Some(one.id) },
         None => Admission::Full,
     }
@@ -213,15 +218,21 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_that_never_answered_makes_room_first() {
-        let all = [
+    fn who_did_not_answer_makes_room_before_who_fell_silent_and_who_has_just_come() {
+        let mut all = [
             one(1, client(1, 1), 900, true),
             one(2, client(2, 1), 10, false),
-            one(3, client(3, 1), 20, false),
+            one(3, client(3, 1), 300, false),
             one(4, client(4, 1), 5000, true),
         ];
-        assert_eq!(decide(client(9, 1), &all), Admission::Serve { instead_of: Some(3) });
+        let goes = |id| Admission::Serve { instead_of: Some(id) };
         assert_eq!(decide(client(9, 1), &all[..3]), Admission::Serve { instead_of: None });
+        assert_eq!(decide(client(9, 1), &all), goes(3));
+        // In a room that is switched on at once the dead make room, not the last that came.
+        all[2].resends = 0;
+        assert_eq!(decide(client(9, 1), &all), goes(4));
+        (all[0].resends, all[3].resends) = (0, 0);
+        assert_eq!(decide(client(9, 1), &all), goes(3));
     }
 
     #[test]

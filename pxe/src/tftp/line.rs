@@ -21,8 +21,6 @@ const LARGEST_SEND: usize = 65_535 - 40 - 8;
 const MOST_SEGMENTS: usize = 64;
 /// Bytes that are read at once for a client that takes block after block.
 const READ_AHEAD: usize = 32 << 10;
-/// How often a port is tried of a range that is given.
-const PORT_TRIES: usize = 64;
 
 /// A socket to one client, and what it is sent.
 pub(super) struct Line {
@@ -77,7 +75,7 @@ fn bind_within(socket: &Socket, local: IpAddr, ports: &RangeInclusive<u16>, star
     let count = ports.len().max(1);
     let skip = usize::try_from(start % count as u64).unwrap_or(0);
     let mut last = io::Error::from(ErrorKind::AddrInUse);
-    for port in ports.clone().cycle_from(skip).take(count.min(PORT_TRIES)) {
+    for port in ports.clone().cycle_from(skip).take(count) {
         match socket.bind(&SocketAddr::new(local, port).into()) {
             Ok(()) => return Ok(()),
             Err(error) => last = error,

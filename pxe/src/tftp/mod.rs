@@ -69,7 +69,7 @@ use std::time::Duration;
 pub use driver::{Settings, StartError, TftpServer};
 pub use event::{Aborted, Counters, Event, Served};
 pub use source::{Asker, Content, Refusal, Source};
-pub use terms::Terms;
+pub use terms::{LARGEST_WINDOW, Terms};
 pub use transfer::{Outcome, Transfer, Transmit};
 
 /// A moment, as what has passed since an arbitrary start that one machine's calls have in common. It never runs

@@ -38,8 +38,8 @@ pub struct Refusal {
     pub answer: Option<(ErrorCode, String)>,
     /// For the operator.
     pub reason: String,
-    /// The process has no descriptor left: somebody silent makes room, and the source is asked once more.
-    pub out_of_descriptors: bool,
+    /// The process has no descriptor left, or no port: somebody silent makes room, and the source is asked once more.
+    pub exhausted: bool,
 }
 
 impl Refusal {
@@ -50,12 +50,12 @@ impl Refusal {
 
     /// The client is told `text`, which should name no path, and the operator the reason.
     pub fn with(code: ErrorCode, text: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { answer: Some((code, text.into())), reason: reason.into(), out_of_descriptors: false }
+        Self { answer: Some((code, text.into())), reason: reason.into(), exhausted: false }
     }
 
     /// The client gets no answer, as if nobody were there.
     pub fn silent(reason: impl Into<String>) -> Self {
-        Self { answer: None, reason: reason.into(), out_of_descriptors: false }
+        Self { answer: None, reason: reason.into(), exhausted: false }
     }
 }
 
@@ -98,9 +98,10 @@ impl Source for BootFiles {
     }
 }
 
-/// Whether the process, or the system, may not open any more.
+/// Whether the process, or the system, may not open any more, or has no port left.
 pub(super) fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(nix::libc::EMFILE | nix::libc::ENFILE))
+    use nix::libc::{EADDRINUSE, EMFILE, ENFILE};
+    matches!(error.raw_os_error(), Some(EADDRINUSE | EMFILE | ENFILE))
 }
 
 impl From<FileError> for Refusal {
@@ -117,6 +118,6 @@ impl From<FileError> for Refusal {
             FileError::Denied(_) => Self::with(ErrorCode::DENIED, "access denied", reason),
             _ => Self::with(ErrorCode::OTHER, "the file cannot be read", reason),
         };
-        Self { out_of_descriptors: exhausted, ..refusal }
+        Self { exhausted, ..refusal }
     }
 }

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::wire::{DEFAULT_BLOCK, LEAST_BLOCK, Options};
 
+/// Blocks of a window at most. With more a number of 16 bits no longer tells an old acknowledgement from a new one.
+pub const LARGEST_WINDOW: u16 = 32_767;
+
 /// What one transfer goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
@@ -21,10 +24,10 @@ pub struct Terms {
 
 impl Terms {
     /// What is agreed on for a file of `size` bytes: blocks of `block_limit` bytes and windows of `window_limit`
-    /// blocks at most. Both may only get smaller than asked for (RFC 2348, RFC 7440 §3).
+    /// blocks, or [`LARGEST_WINDOW`], at most. Both may only get smaller than asked for (RFC 2348, RFC 7440 §3).
     pub fn agree(asked: &Options, size: u64, block_limit: u16, window_limit: u16) -> Self {
         let block = asked.block_size.map(|block| block.min(block_limit.max(LEAST_BLOCK)));
-        let window = asked.window.map(|window| window.min(window_limit.max(1)));
+        let window = asked.window.map(|window| window.min(window_limit.clamp(1, LARGEST_WINDOW)));
         let answer = Options { block_size: block, timeout: asked.timeout, size: asked.size.map(|_| size), window };
         Self {
             size,
@@ -66,6 +69,8 @@ mod tests {
         assert_eq!((terms.block, terms.window), (1468, 64));
         let answer = Options { block_size: Some(1468), timeout: Some(3), size: Some(70_000), window: Some(64) };
         assert_eq!(terms.answer, answer);
+        let asked = Options { window: Some(u16::MAX), ..asked };
+        assert_eq!(Terms::agree(&asked, 70_000, 1468, u16::MAX).window, LARGEST_WINDOW);
     }
 
     #[test]

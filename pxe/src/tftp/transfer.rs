@@ -361,7 +361,11 @@ impl Transfer {
         self.resend_at = now + self.trip.wait();
         self.clean = false;
         match &mut self.opening {
-            Some(due) => *due = true,
+            Some(due) => {
+                *due = true;
+                // Each answer to the options is acknowledged.
+                self.explained += 1;
+            }
             None => self.lost(),
         }
     }

@@ -133,7 +133,7 @@ pub(in crate::config) static SETTINGS: &[Key<Settings>] = &[
         "bytes of a block at most",
         |s| s.pxe.tftp.block_limit
     ),
-    key!("pxe.tftp.window_limit", Number(1, 65_535), Value("64"), Restart, "blocks of a window at most", |s| s
+    key!("pxe.tftp.window_limit", Number(1, 32_767), Value("64"), Restart, "blocks of a window at most", |s| s
         .pxe
         .tftp
         .window_limit),

@@ -119,9 +119,17 @@ impl Seat {
         }
     }
 
-    /// Ends it from our side.
+    /// Ends it from our side. An error would end the boot of a client that is about to answer, or that now asks
+    /// from this port for something else.
     pub(super) fn end(&mut self, now: Time, why: Aborted) -> Event {
-        self.say("the transfer was ended");
+        let harmless = match why {
+            Aborted::Replaced => false,
+            Aborted::MadeRoom => self.transfer.is_proven(),
+            _ => true,
+        };
+        if harmless {
+            self.say("the transfer was ended");
+        }
         self.abort(now, why)
     }
 

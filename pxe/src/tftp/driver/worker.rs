@@ -192,9 +192,7 @@ impl Worker {
 
     fn serve(&mut self, now: Time, knock: &Knock, asked: &Asked) -> Result<(), Refusal> {
         let seat = match self.seat(now, knock, asked) {
-            Err(refusal) if refusal.out_of_descriptors && self.free_descriptors(now, asked) => {
-                self.seat(now, knock, asked)?
-            }
+            Err(refusal) if refusal.exhausted && self.make_room(now, asked) => self.seat(now, knock, asked)?,
             done => done?,
         };
         let id = self.next_id;
@@ -208,7 +206,7 @@ impl Worker {
     }
 
     /// Whether somebody silent could be put out.
-    fn free_descriptors(&mut self, now: Time, asked: &Asked) -> bool {
+    fn make_room(&mut self, now: Time, asked: &Asked) -> bool {
         let standing = self.seats.iter().map(|(id, seat)| seat.standing(*id, asked));
         let Admission::Serve { instead_of: Some(id) } = desk::make_room(standing) else { return false };
         self.put_out(now, id, Aborted::MadeRoom);
@@ -266,5 +264,5 @@ impl Worker {
 fn no_socket(knock: &Knock, error: &io::Error) -> Refusal {
     let reason = format!("cannot open a socket from {} to {}: {error}", knock.server, knock.client);
     let refusal = Refusal::with(ErrorCode::OTHER, "the server cannot serve this now", reason);
-    Refusal { out_of_descriptors: is_exhaustion(error), ..refusal }
+    Refusal { exhausted: is_exhaustion(error), ..refusal }
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Parser;
-use pxe::boot::{BootNote, Deployment, Directory, DirectoryError, Occasion, Policy, Site, Target};
+use pxe::boot::{BootNote, Deployment, Directory, DirectoryError, Doer, Occasion, Policy, Site, Target};
 use pxe::dhcp::{self, DhcpServer, DriverConfig, Mode, Network, Pool};
 use pxe::images::{Loaders, Store};
 use pxe::machine::Machine;
@@ -69,7 +69,7 @@ impl Directory for Everybody {
         Ok(format!("example-{}", machine.mac))
     }
 
-    fn done(&self, _: &Machine, _: &str) {}
+    fn done(&self, _: &str, _: &Doer, _: bool) {}
 
     fn tell(&self, note: BootNote) {
         println!("{} {}: {}", note.machine.mac, note.stage.name(), note.text);

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pxe::boot::password;
-use pxe::boot::{BootNote, Deployment, Directory, DirectoryError, Occasion, Policy, Site, Stage, Target};
+use pxe::boot::{BootNote, Deployment, Directory, DirectoryError, Doer, Occasion, Policy, Site, Stage, Target};
 use pxe::dhcp::Booting;
 use pxe::files::BootName;
 use pxe::images::{Loaders, Store};
@@ -26,11 +26,13 @@ use tower::ServiceExt;
 const ASK: &str = "/pxe/v1/scripts/machine?mac=52-54-00-00-00-01&uuid=&firmware=pcbios&build=i386&wide=1";
 const UNLOCKED: &str = "/pxe/v1/scripts/unlocked?mac=52-54-00-00-00-01&uuid=&firmware=pcbios&build=i386&wide=1&wanted=";
 
+const CARD: Doer = Doer::Machine(Mac([0x52, 0x54, 0, 0, 0, 1]));
+
 #[derive(Default)]
 struct Memory {
     site: Mutex<Arc<Site>>,
     notes: Mutex<Vec<BootNote>>,
-    done: Mutex<Vec<(Mac, String)>>,
+    done: Mutex<Vec<(String, Doer, bool)>>,
     away: Mutex<bool>,
 }
 
@@ -46,8 +48,8 @@ impl Directory for Memory {
         Ok(format!("token-{}-{}", machine.mac, deployment.name))
     }
 
-    fn done(&self, machine: &Machine, deployment: &str) {
-        self.done.lock().unwrap().push((machine.mac, deployment.to_owned()));
+    fn done(&self, deployment: &str, by: &Doer, done: bool) {
+        self.done.lock().unwrap().push((deployment.to_owned(), by.clone(), done));
     }
 
     fn tell(&self, note: BootNote) {
@@ -164,10 +166,51 @@ async fn a_machine_gets_its_script_its_files_and_is_done_when_it_has_them_all() 
     let (status, headers, body) = bench.ask(Request::get(&initrd).header("range", "bytes=7-9"), String::new()).await;
     assert_eq!((status, &body[..]), (StatusCode::PARTIAL_CONTENT, &b"and"[..]));
     assert_eq!(headers["content-range"].to_str().unwrap(), "bytes 7-9/16");
+    bench.ask(Request::get(&initrd).header("range", "bytes=7-"), String::new()).await;
+    assert!(bench.memory.done.lock().unwrap().is_empty(), "nor is having its end");
     bench.get(&initrd).await;
-    assert_eq!(*bench.memory.done.lock().unwrap(), [(Mac([0x52, 0x54, 0, 0, 0, 1]), "lab".to_owned())]);
+    assert_eq!(*bench.memory.done.lock().unwrap(), [("lab".to_owned(), CARD, true)]);
     assert_eq!(bench.last_note().stage, Stage::Kernel);
     assert_eq!(bench.point.booting()[0].stage, Stage::Kernel);
+}
+
+#[tokio::test]
+async fn what_was_given_is_what_is_done_whatever_is_wanted_meanwhile() {
+    let bench = Bench::new();
+    let last = "/pxe/v1/files/images/client/bios%2Buefi-x64/initrd?mac=52-54-00-00-00-01";
+    let done = |bench: &Bench| std::mem::take(&mut *bench.memory.done.lock().unwrap());
+    bench.get(last).await;
+    assert_eq!(done(&bench), [], "no script told it to");
+    bench.script(&ASK.replace("wide=1", "wide=0")).await;
+    bench.get(last).await;
+    assert_eq!(done(&bench), [], "its script refused it");
+    bench.script(ASK).await;
+    bench.change(|site| {
+        site.policy.respond = false;
+        let other = Deployment { name: "other".to_owned(), ..site.deployments[0].clone() };
+        site.deployments.insert(0, other);
+    });
+    bench.get(last).await;
+    assert_eq!(done(&bench), [("lab".to_owned(), CARD, true)]);
+    bench.script("/pxe/v1/reports/failed?mac=52-54-00-00-00-01&image=client").await;
+    assert_eq!(done(&bench), [("lab".to_owned(), CARD, false)], "it boots once more");
+    assert!(bench.last_note().refused && bench.last_note().text.contains("could not load or start boot image client"));
+    bench.script("/pxe/v1/reports/failed?mac=52-54-00-00-00-01&image=other").await;
+    bench.script("/pxe/v1/reports/failed?mac=52-54-00-00-00-02&image=client").await;
+    assert_eq!(done(&bench), [], "what was not given cannot fail");
+}
+
+#[tokio::test]
+async fn what_needs_no_token_boots_while_the_site_is_out_of_reach() {
+    let bench = Bench::new();
+    *bench.memory.away.lock().unwrap() = true;
+    let mut upload = bench.point.images().begin("menu", 1 << 20).unwrap();
+    upload.file("menu.ipxe").unwrap();
+    upload.write(b"#!ipxe\necho hello\n").unwrap();
+    upload.finish(&[], "").unwrap();
+    bench.change(|site| site.deployments[0].boot_image = "menu".to_owned());
+    let script = bench.script(ASK).await;
+    assert!(script.contains("/menu.ipxe?mac="), "{script}");
 }
 
 #[tokio::test]
@@ -182,7 +225,7 @@ async fn what_is_wrong_stands_on_the_screen_and_in_the_log() {
     *bench.memory.away.lock().unwrap() = true;
     let away = bench.script(ASK).await;
     assert!(away.contains("the site cannot be asked: no database"), "{away}");
-    bench.change(|site| site.done.extend([("lab".to_owned(), Mac([0x52, 0x54, 0, 0, 0, 1]))]));
+    bench.change(|site| site.done.extend([("lab".to_owned(), CARD)]));
     let done = bench.script(ASK).await;
     assert!(done.contains("was for once, and is done") && done.contains("sanboot"), "{done}");
     assert_eq!((bench.last_note().stage, bench.last_note().refused), (Stage::Disk, false));

@@ -10,9 +10,10 @@ use super::error::SiteError;
 use super::work::Lock;
 
 /// The files of `migrations/`, oldest first. What was released is never changed, only followed.
-const FILES: [(i64, &str, &str); 2] = [
+const FILES: [(i64, &str, &str); 3] = [
     (1, "site", include_str!("../../migrations/0001_site.sql")),
     (2, "pxe", include_str!("../../migrations/0002_pxe.sql")),
+    (3, "pxe_done", include_str!("../../migrations/0003_pxe_done.sql")),
 ];
 
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {

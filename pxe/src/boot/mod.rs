@@ -9,5 +9,5 @@ mod site;
 pub use self::plan::{Plan, Refusal, choose, plan, recognise};
 pub use self::program::{BootImage, Program};
 pub use self::site::{
-    BootNote, Computer, Deployment, Directory, DirectoryError, Occasion, Policy, Site, Stage, Target,
+    BootNote, Computer, Deployment, Directory, DirectoryError, Doer, Occasion, Policy, Site, Stage, Target,
 };

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::program::{BootImage, Program};
-use super::site::{Computer, Deployment, Site, Target};
+use super::site::{Computer, Deployment, Doer, Site, Target};
 use crate::machine::{Mac, Machine, Platform, Uuid};
 
 /// What a machine boots.
@@ -180,7 +180,7 @@ pub fn choose<'a>(
         let name = || deployment.name.clone();
         if deployment.until.is_some_and(|until| until <= now) {
             spent.get_or_insert_with(|| Refusal::Over { deployment: name() });
-        } else if deployment.once && site.done.contains(&(name(), machine.mac)) {
+        } else if deployment.once && is_done(site, &deployment.name, computer, machine) {
             spent.get_or_insert_with(|| Refusal::Done { deployment: name() });
         } else {
             return Ok((computer, deployment));
@@ -188,6 +188,13 @@ pub fn choose<'a>(
     }
     let who = || computer.map_or_else(|| "unknown machines".to_owned(), |computer| computer.name.clone());
     Err(spent.unwrap_or_else(|| Refusal::NothingDeployed { who: who() }))
+}
+
+/// Whether it has booted it, perhaps before the site knew it: then by a card that is its own.
+fn is_done(site: &Site, deployment: &str, computer: Option<&Computer>, machine: &Machine) -> bool {
+    let by = |doer| site.done.contains(&(deployment.to_owned(), doer));
+    let own = computer.is_none_or(|computer| computer.macs.contains(&machine.mac));
+    by(Doer::of(computer.map(|computer| computer.name.as_str()), machine)) || own && by(Doer::Machine(machine.mac))
 }
 
 fn fits(deployment: &Deployment, computer: Option<&Computer>) -> bool {
@@ -286,7 +293,7 @@ mod tests {
         let all = [deployment("all", Target::All), deployment("known", Target::Known), near];
         let mut site = site(vec![computer("pc-1", 1, None)], all.to_vec());
         assert_eq!(chosen(&site, &machine(1)).unwrap(), "near");
-        site.done.insert(("near".to_owned(), mac(1)));
+        site.done.insert(("near".to_owned(), Doer::Computer("pc-1".to_owned())));
         assert_eq!(chosen(&site, &machine(1)).unwrap(), "known");
         site.deployments[1].until = Some(NOW);
         assert_eq!(chosen(&site, &machine(1)).unwrap(), "all");
@@ -294,6 +301,29 @@ mod tests {
         assert!(chosen(&site, &machine(1)).unwrap_err().is_quiet());
         site.deployments[0].until = Some(NOW + Duration::from_secs(1));
         assert_eq!(chosen(&site, &machine(1)).unwrap(), "all");
+    }
+
+    #[test]
+    fn once_is_once_for_a_computer_whatever_card_it_comes_by() {
+        let once = Deployment { once: true, ..deployment("d", Target::All) };
+        let mut board = computer("board", 0, Some(uuid(1)));
+        board.macs.clear();
+        let mut two = computer("two", 1, None);
+        two.macs.push(mac(2));
+        let mut site = site(vec![board, two], vec![once]);
+        site.policy.unknown = true;
+        let is_done = |site: &Site, card, board| {
+            matches!(chosen(site, &Machine { uuid: board, ..machine(card) }), Err(Refusal::Done { .. }))
+        };
+        site.done.insert(("d".to_owned(), Doer::Computer("two".to_owned())));
+        assert!(is_done(&site, 1, None) && is_done(&site, 2, None), "by either card");
+        assert!(!is_done(&site, 7, None));
+        // A card that is lent from one computer to the next, and was used on one that is not known.
+        site.done.insert(("d".to_owned(), Doer::Machine(mac(7))));
+        assert!(is_done(&site, 7, None));
+        assert!(!is_done(&site, 7, Some(uuid(1))), "another computer, by its board");
+        site.computers[0].macs.push(mac(7));
+        assert!(is_done(&site, 7, Some(uuid(1))), "its own card, by which it did it before it was known");
     }
 
     #[test]

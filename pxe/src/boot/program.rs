@@ -63,6 +63,12 @@ impl Program {
         }
     }
 
+    /// Whether it is told its server and its token: only a kernel has a command line to tell them by.
+    #[must_use]
+    pub fn is_introduced(&self) -> bool {
+        matches!(self, Self::Kernel { .. })
+    }
+
     /// Every file that it needs.
     pub fn files(&self) -> impl Iterator<Item = &str> {
         let (first, more): (&String, Vec<&String>) = match self {

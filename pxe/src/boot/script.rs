@@ -90,9 +90,9 @@ impl Base {
         text
     }
 
-    /// Boots what was planned. `answer` is asked for by an available deployment when a key was pressed.
+    /// Boots what was planned; a program that [is introduced](Program::is_introduced) by what it is told.
     #[must_use]
-    pub fn boot(&self, plan: &Plan, introduction: &Introduction) -> String {
+    pub fn boot(&self, plan: &Plan, introduction: Option<&Introduction>) -> String {
         let mut text = format!("#!ipxe\nclear password ||\necho\necho {}\n", plain(&title(plan)));
         text.push_str(&self.load(plan, introduction));
         let _ = write!(
@@ -131,7 +131,7 @@ impl Base {
         )
     }
 
-    fn load(&self, plan: &Plan, introduction: &Introduction) -> String {
+    fn load(&self, plan: &Plan, introduction: Option<&Introduction>) -> String {
         let image = percent(&plan.deployment.boot_image);
         let url =
             |file: &str| format!("{}/files/images/{image}/{}?mac=${{netX/mac:hexhyp}}", self.url, percent_path(file));
@@ -140,12 +140,12 @@ impl Base {
             Program::Kernel { kernel, initramfs, arguments, .. } => {
                 // An EFI stub takes its initramfs by the name on its command line; elsewhere it does no harm.
                 let loads: String = (0..initramfs.len()).map(|at| format!(" initrd=initramfs{at}")).collect();
+                let told = introduction.map(|introduction| introduction.arguments(plan)).unwrap_or_default();
                 let _ = writeln!(
                     text,
-                    "kernel --name vmlinuz {} vmlinuz{loads} {} {} || goto failed",
+                    "kernel --name vmlinuz {} vmlinuz{loads} {} {told} || goto failed",
                     url(kernel),
                     one_line(arguments),
-                    introduction.arguments(plan)
                 );
                 for (at, file) in initramfs.iter().enumerate() {
                     let _ = writeln!(text, "initrd --name initramfs{at} {} || goto failed", url(file));
@@ -239,15 +239,24 @@ fn plain(text: &str) -> String {
     text.split_whitespace().filter(|word| !word.starts_with('#') && *word != ";").collect::<Vec<_>>().join(" ")
 }
 
-/// Arguments of a kernel in one line, in which iPXE sees no end of its command.
+/// Arguments of a kernel in one line, in which iPXE sees no end of its command, and no comment.
 fn one_line(text: &str) -> String {
-    let text = text.split_whitespace().filter(|word| !matches!(*word, "||" | "&&"));
+    let text = text.split_whitespace().filter(|word| !matches!(*word, "||" | "&&" | ";") && !word.starts_with('#'));
     text.collect::<Vec<_>>().join(" ")
 }
 
-/// A value for the kernel's command line. Its quotes are the kernel's: iPXE must leave them.
+/// Whether an image's name reaches a booted client as it is, through iPXE, which knows no quotes, and the kernel,
+/// whose quotes know no escape.
+#[must_use]
+pub fn can_name(image: &str) -> bool {
+    quoted(image).trim_matches('"') == image
+}
+
+/// A value for the kernel's command line. Its quotes are the kernel's: iPXE must leave them. What would be a word
+/// of iPXE's own goes, as above.
 fn quoted(text: &str) -> String {
     let text: String = text.chars().filter(|c| !c.is_control() && !"\"'\\$".contains(*c)).collect();
+    let text = one_line(&text);
     if text.contains(' ') { format!("\"{text}\"") } else { text }
 }
 
@@ -315,7 +324,7 @@ mod tests {
         let program = Program::Kernel {
             kernel: "vmlinuz".to_owned(),
             initramfs: vec!["initramfs.img".to_owned()],
-            arguments: "quiet\n|| mcast.output=/dev/sda".to_owned(),
+            arguments: "quiet\n|| ; mcast.output=/dev/sda #4".to_owned(),
             needs_64_bit: true,
         };
         expect![[r#"
@@ -337,7 +346,7 @@ mod tests {
             iseq ${platform} pcbios && sanboot --no-describe --drive 0x80 ||
             exit 1
         "#]]
-        .assert_eq(&base().boot(&plan(program), &introduction()));
+        .assert_eq(&base().boot(&plan(program), Some(&introduction())));
     }
 
     #[test]
@@ -347,7 +356,7 @@ mod tests {
             files: vec![("BCD".to_owned(), "bcd".to_owned()), ("boot.wim".to_owned(), "win pe.wim".to_owned())],
             needs_64_bit: true,
         };
-        let script = base().boot(&plan(program), &introduction());
+        let script = base().boot(&plan(program), Some(&introduction()));
         let lines: Vec<_> =
             script.lines().skip(4).take(4).map(|line| line.replace("http://10.0.0.1:62997", "")).collect();
         assert_eq!(
@@ -375,7 +384,7 @@ mod tests {
         let address = "http://${username:uristring}:${password:uristring}@10.0.0.1:62997/pxe/v1/scripts/unlocked?mac=";
         assert!(script.contains(address) && script.contains("&wanted=lab%207 ||"), "{script}");
         assert!(script.contains("\necho The password is wrong: 2 tries are left\n"), "{script}");
-        let boot = base().boot(&plan(Program::Efi { file: "shell.efi".to_owned() }), &introduction());
+        let boot = base().boot(&plan(Program::Efi { file: "shell.efi".to_owned() }), None);
         assert!(boot.starts_with("#!ipxe\nclear password ||\n"), "{boot}");
     }
 

@@ -1,6 +1,7 @@
 //! The site as the service point sees it, and the trait that gives it.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,8 +17,17 @@ pub struct Site {
     pub computers: Vec<Computer>,
     /// What machines are to boot, the first that fits goes first.
     pub deployments: Vec<Deployment>,
-    /// What was deployed [`once`](Deployment::once) and is done: names of deployment, MAC.
-    pub done: HashSet<(String, Mac)>,
+    /// What was deployed [`once`](Deployment::once) and is done: name of the deployment, by whom.
+    pub done: HashSet<(String, Doer)>,
+}
+
+/// Who has booted something.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Doer {
+    /// A computer that the site knows, by its name: its cards may be several, and one of them may be lent.
+    Computer(String),
+    /// A machine that it does not know, by its card.
+    Machine(Mac),
 }
 
 /// What holds for all machines.
@@ -136,8 +146,8 @@ pub trait Directory: Send + Sync + 'static {
         deployment: &Deployment,
     ) -> impl Future<Output = Result<String, DirectoryError>> + Send;
 
-    /// The machine has booted the deployment, which counts if it is for once.
-    fn done(&self, machine: &Machine, deployment: &str);
+    /// A deployment for once was booted; or not after all, as what was loaded could not be started.
+    fn done(&self, deployment: &str, by: &Doer, done: bool);
 
     /// Something happened.
     fn tell(&self, note: BootNote);
@@ -147,6 +157,23 @@ pub trait Directory: Send + Sync + 'static {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the site cannot be asked: {0}")]
 pub struct DirectoryError(pub String);
+
+impl Doer {
+    /// Who boots on `machine`, which is `computer` if the site knows it.
+    #[must_use]
+    pub fn of(computer: Option<&str>, machine: &Machine) -> Self {
+        computer.map_or(Self::Machine(machine.mac), |name| Self::Computer(name.to_owned()))
+    }
+}
+
+impl fmt::Display for Doer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Computer(name) => f.write_str(name),
+            Self::Machine(mac) => mac.fmt(f),
+        }
+    }
+}
 
 impl Default for Policy {
     /// Answers the machines that the site knows, without a password.

@@ -41,7 +41,7 @@ pub(super) fn open(files: &BootFiles, image: &str, file: &str) -> Option<BootFil
     files.open(&name).ok()
 }
 
-/// Sends a file; `then` is called when all of it has been taken.
+/// Sends a file; `then` is called when all of it has been taken, in one go.
 pub(super) async fn answer(mut file: File, wanted: Wanted, then: Option<Box<dyn FnOnce() + Send>>) -> Response<Body> {
     let Ok(size) = file.metadata().await.map(|metadata| metadata.len()) else {
         return status(StatusCode::INTERNAL_SERVER_ERROR);
@@ -62,7 +62,7 @@ pub(super) async fn answer(mut file: File, wanted: Wanted, then: Option<Box<dyn 
         if part.start > 0 && file.seek(SeekFrom::Start(part.start)).await.is_err() {
             return status(StatusCode::INTERNAL_SERVER_ERROR);
         }
-        let then = then.filter(|_| part.end == size);
+        let then = then.filter(|_| length == size);
         Body::from_stream(ReaderStream::with_capacity(Counted { file: file.take(length), left: length, then }, PIECE))
     };
     let mut response = Response::new(body);

@@ -168,7 +168,7 @@ async fn image_file<D: Directory>(
     let opened = tokio::task::spawn_blocking(move || files::open(&files, &named, &file)).await;
     let Ok(Some(opened)) = opened else { return not_found() };
     // All of them are there when the last one is.
-    let loaded = last.map(|machine| Box::new(move || point.loaded(&machine, &image)) as Box<dyn FnOnce() + Send>);
+    let loaded = last.map(|machine| Box::new(move || point.loaded(machine, &image)) as Box<dyn FnOnce() + Send>);
     files::answer(tokio::fs::File::from_std(opened.into_file()), wanted, loaded).await
 }
 
@@ -179,13 +179,8 @@ async fn failed<D: Directory>(
 ) -> Response<Body> {
     let mac = whose.mac.as_deref().and_then(|mac| mac.parse::<Mac>().ok());
     // Whom nobody has seen booting has nothing to tell.
-    if let Some(mac) = mac
-        && let Some(machine) = point.seen_machine(mac)
-    {
-        let image = whose.image.as_deref().filter(|image| point.images().get(image).is_some());
-        let text = format!("could not load or start boot image {}", image.unwrap_or("of its deployment"));
-        let address = ipv4_of(from.ip());
-        point.note(BootNote { machine, address, stage: Stage::Kernel, deployment: None, text, refused: true });
+    if let (Some(machine), Some(image)) = (mac.and_then(|mac| point.seen_machine(mac)), whose.image.as_deref()) {
+        point.failed(machine, image, ipv4_of(from.ip()));
     }
     script("#!ipxe\n".to_owned())
 }

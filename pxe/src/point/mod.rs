@@ -16,10 +16,13 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::Router;
 use tokio::sync::Semaphore;
 
+use self::seen::Given;
 pub use self::seen::{Booting as BootingMachine, Seen};
 use crate::boot::password::{self, Tries, Verdict};
 use crate::boot::script::{self, Base, Introduction};
-use crate::boot::{BootNote, Directory, Occasion, Plan, Refusal, Site, Stage, choose, plan, recognise};
+use crate::boot::{
+    BootNote, Directory, DirectoryError, Doer, Occasion, Plan, Refusal, Site, Stage, choose, plan, recognise,
+};
 use crate::files::BootFiles;
 use crate::images::{Loaders, Store};
 use crate::machine::{Mac, Machine, Platform, ipv4_of};
@@ -130,6 +133,8 @@ impl<D: Directory> Point<D> {
     /// The script for a machine.
     pub(crate) async fn script(&self, asked: &Asked<'_>) -> String {
         let site = self.directory.site();
+        // Who asks has done with what it got before.
+        self.seen().give(asked.machine.mac, None);
         let plan = match self.plan(&site, &asked.machine) {
             Ok(plan) => plan,
             Err(refusal) => return self.refused(asked, &refusal),
@@ -163,24 +168,37 @@ impl<D: Directory> Point<D> {
                 }
             }
         }
-        let token = match self.directory.token(&asked.machine, &plan.deployment).await {
-            Ok(token) => token,
+        let introduction = match self.introduction(asked, &plan).await {
+            Ok(introduction) => introduction,
             Err(error) => {
                 tell(Stage::Script, error.to_string(), true);
                 return script::refuse(&error.to_string());
             }
         };
         tell(Stage::Script, format!("boots {} for {name}", plan.deployment.boot_image), false);
-        base.boot(&plan, &self.introduction(asked.host, token))
+        let given = Given {
+            deployment: name.clone(),
+            boot_image: plan.deployment.boot_image.clone(),
+            once: plan.deployment.once,
+            by: Doer::of(plan.computer.as_deref(), &asked.machine),
+        };
+        self.seen().give(asked.machine.mac, Some(given));
+        base.boot(&plan, introduction.as_ref())
     }
 
-    fn introduction(&self, host: &str, token: String) -> Introduction {
+    /// For a program that is told anything; others boot while the site is out of reach, too.
+    async fn introduction(&self, asked: &Asked<'_>, plan: &Plan) -> Result<Option<Introduction>, DirectoryError> {
+        if !plan.program.is_introduced() {
+            return Ok(None);
+        }
+        let token = self.directory.token(&asked.machine, &plan.deployment).await?;
+        let host = asked.host;
         let ours = || {
             let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
             format!("{host}:{}", self.settings.control_port)
         };
         let server = self.settings.client_server.clone().unwrap_or_else(ours);
-        Introduction { server, trust: self.settings.trust.clone(), token }
+        Ok(Some(Introduction { server, trust: self.settings.trust.clone(), token }))
     }
 
     fn refused(&self, asked: &Asked<'_>, refusal: &Refusal) -> String {
@@ -209,21 +227,26 @@ impl<D: Directory> Point<D> {
         Some(self.tries.note(mac, from, right, Instant::now()))
     }
 
-    /// A machine has loaded all files of its boot image.
-    pub(crate) fn loaded(&self, machine: &Machine, image: &str) {
-        let site = self.directory.site();
-        let machine = self.known(machine);
-        let Ok((_, deployment)) = choose(&site, &machine, SystemTime::now()) else { return };
-        if deployment.boot_image != image {
-            return;
-        }
-        let name = deployment.name.clone();
+    /// A machine has loaded all files of a boot image. Whom no script told to is not counted.
+    pub(crate) fn loaded(&self, machine: Machine, image: &str) {
         let text = format!("has loaded boot image {image}");
-        if deployment.once {
-            self.directory.done(&machine, &name);
+        self.booted(machine, image, None, text, true);
+    }
+
+    /// A machine says that it could not load or start a boot image: what was done is not.
+    pub(crate) fn failed(&self, machine: Machine, image: &str, address: Option<Ipv4Addr>) {
+        let text = format!("could not load or start boot image {image}");
+        self.booted(machine, image, address, text, false);
+    }
+
+    fn booted(&self, machine: Machine, image: &str, address: Option<Ipv4Addr>, text: String, done: bool) {
+        let Some(given) = self.seen().given(machine.mac, image) else { return };
+        let Given { deployment, once, by, .. } = given;
+        if once {
+            self.directory.done(&deployment, &by, done);
         }
-        let deployment = Some(name);
-        self.note(BootNote { machine, address: None, stage: Stage::Kernel, deployment, text, refused: false });
+        let deployment = Some(deployment);
+        self.note(BootNote { machine, address, stage: Stage::Kernel, deployment, text, refused: !done });
     }
 
     /// A machine that was seen.

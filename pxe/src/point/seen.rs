@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, SystemTime};
 
-use crate::boot::{BootNote, Stage};
+use crate::boot::{BootNote, Doer, Stage};
 use crate::machine::{Mac, Machine};
 
 /// Machines that are kept.
@@ -36,6 +36,17 @@ pub struct Booting {
     pub last: SystemTime,
     /// What was told last.
     told: (Stage, String),
+    /// What it was given to boot.
+    given: Option<Given>,
+}
+
+/// What a machine was given to boot: files that it loads now count for this, whatever the site wants meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) deployment: String,
+    pub(crate) boot_image: String,
+    pub(crate) once: bool,
+    pub(crate) by: Doer,
 }
 
 /// A live list.
@@ -67,12 +78,14 @@ impl Seen {
             since: now,
             last: now,
             told: (note.stage, String::new()),
+            given: None,
         };
         if let Some(before) = before {
             seen.machine = merged(&before.machine, &note.machine);
             seen.address = note.address.or(before.address);
             seen.deployment = note.deployment.clone().or(before.deployment);
             seen.since = before.since;
+            seen.given = before.given;
             if note.stage == Stage::Dhcp && before.stage > Stage::Dhcp && !note.refused {
                 (seen.stage, seen.text) = (before.stage, before.text);
             }
@@ -88,6 +101,18 @@ impl Seen {
         if let Some(seen) = self.machines.get_mut(&mac) {
             seen.address = Some(address);
         }
+    }
+
+    /// Takes down what a machine that was seen is given to boot now.
+    pub(crate) fn give(&mut self, mac: Mac, given: Option<Given>) {
+        if let Some(seen) = self.machines.get_mut(&mac) {
+            seen.given = given;
+        }
+    }
+
+    /// What it was given, if that is of this boot image.
+    pub(crate) fn given(&self, mac: Mac, boot_image: &str) -> Option<Given> {
+        self.machines.get(&mac)?.given.clone().filter(|given| given.boot_image == boot_image)
     }
 
     /// All of them, the last one heard of first.

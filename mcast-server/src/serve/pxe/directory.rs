@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use command_line::chain;
-use pxe::boot::{self, BootNote, Deployment, DirectoryError};
+use pxe::boot::{self, BootNote, Deployment, DirectoryError, Doer};
 use pxe::machine::Machine;
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -74,9 +74,10 @@ impl boot::Directory for Directory {
         Ok(token)
     }
 
-    fn done(&self, machine: &Machine, deployment: &str) {
-        if self.memory.done((deployment.to_owned(), machine.mac)) {
-            self.journal.done(deployment, machine.mac);
+    fn done(&self, deployment: &str, by: &Doer, done: bool) {
+        let mark = (deployment.to_owned(), by.clone());
+        if self.memory.done(&mark, done) {
+            self.journal.done(mark, done);
         }
     }
 

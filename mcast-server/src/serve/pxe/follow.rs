@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use command_line::chain;
-use pxe::boot;
-use pxe::machine::Mac;
+use pxe::boot::{self, Doer};
 use tokio::sync::{Notify, watch};
 use tracing::{debug, info, warn};
 
@@ -22,8 +21,8 @@ const READ_LOOKS: u32 = 60;
 const BOOT_DAYS: u32 = 90;
 const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Of a deployment and a machine that has done it.
-pub(super) type Done = (String, Mac);
+/// A deployment for once, and who may have done it.
+pub(super) type Mark = (String, Doer);
 
 /// What machines are to boot.
 pub(crate) struct Memory {
@@ -43,8 +42,15 @@ struct Known {
     snapshot: Snapshot,
     /// This server's word on it.
     settings: Pxe,
-    /// What was done here and is not in the snapshot, and whether it is written.
-    done: BTreeMap<Done, bool>,
+    /// What was done here, or was not after all, and is not in the snapshot.
+    marks: BTreeMap<Mark, Told>,
+}
+
+/// What was told of a mark.
+#[derive(Clone, Copy)]
+struct Told {
+    done: bool,
+    written: bool,
 }
 
 /// How fresh it is.
@@ -66,7 +72,7 @@ impl Memory {
     pub(crate) async fn open(site: Site, settings: &Pxe) -> Result<Arc<Self>, SiteError> {
         let snapshot = site.pxe_snapshot().await?;
         let state = FollowState { reachable: true, since: Instant::now(), revision: snapshot.revision };
-        let known = Known { snapshot, settings: settings.clone(), done: BTreeMap::new() };
+        let known = Known { snapshot, settings: settings.clone(), marks: BTreeMap::new() };
         Ok(Arc::new(Self {
             site,
             here: RwLock::new(Arc::new(known.here())),
@@ -143,21 +149,21 @@ impl Memory {
         }
     }
 
-    /// A machine has done what was for once, which counts here from now on. Whether that is new.
-    pub(super) fn done(&self, done: Done) -> bool {
-        let known = self.site().done.contains(&done);
-        if !known {
-            self.change(|known| known.done.insert(done, false));
+    /// Somebody has done what was for once, or has not after all, which counts here from now on. Whether that is new.
+    pub(super) fn done(&self, mark: &Mark, done: bool) -> bool {
+        let is_news = self.site().done.contains(mark) != done;
+        if is_news {
+            self.change(|known| known.marks.insert(mark.clone(), Told { done, written: false }));
         }
-        !known
+        is_news
     }
 
     /// The database knows this; what it says next holds.
-    pub(super) fn written(&self, done: &[Done]) {
+    pub(super) fn written(&self, marks: &[(Mark, bool)]) {
         self.known(|known| {
-            for done in done {
-                if let Some(written) = known.done.get_mut(done) {
-                    *written = true;
+            for (mark, done) in marks {
+                if let Some(told) = known.marks.get_mut(mark).filter(|told| told.done == *done) {
+                    told.written = true;
                 }
             }
         });
@@ -167,20 +173,20 @@ impl Memory {
     /// Reads all if something has changed, or `anyway`.
     async fn look(&self, anyway: bool) -> Result<(), SiteError> {
         let _turn = self.reading.lock().await;
-        let unsettled = self.known(|known| known.done.values().any(|written| *written));
+        let unsettled = self.known(|known| known.marks.values().any(|told| told.written));
         let is_news = anyway || unsettled || self.site.pxe_revision().await? != self.state.borrow().revision;
         if is_news { self.read().await } else { Ok(()) }
     }
 
     async fn read(&self) -> Result<(), SiteError> {
         let written = self.known(|known| {
-            let written = known.done.iter().filter(|(_, written)| **written);
-            written.map(|(done, _)| done.clone()).collect::<HashSet<_>>()
+            let written = known.marks.iter().filter(|(_, told)| told.written);
+            written.map(|(mark, _)| mark.clone()).collect::<HashSet<_>>()
         });
         let snapshot = self.site.pxe_snapshot().await?;
         let revision = snapshot.revision;
         self.change(|known| {
-            known.done.retain(|done, _| !written.contains(done));
+            known.marks.retain(|mark, told| !(told.written && written.contains(mark)));
             known.snapshot = snapshot;
         });
         self.state.send_if_modified(|state| std::mem::replace(&mut state.revision, revision) != revision);
@@ -220,7 +226,13 @@ impl Known {
     fn here(&self) -> boot::Site {
         let mut site = self.snapshot.site.clone();
         site.policy = self.settings.policy(&site.policy);
-        site.done.extend(self.done.keys().cloned());
+        for (mark, told) in &self.marks {
+            if told.done {
+                site.done.insert(mark.clone());
+            } else {
+                site.done.remove(mark);
+            }
+        }
         site
     }
 }

@@ -2,7 +2,7 @@
 //! that they were given, then what they have done, then what is only told.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -10,13 +10,12 @@ use std::time::{Duration, SystemTime};
 use command_line::chain;
 use pxe::boot::BootNote;
 use pxe::dhcp::{Lease, LeaseChange, Network};
-use pxe::machine::Mac;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::follow::{Done, Memory};
+use super::follow::{Mark, Memory};
 use crate::config::Pxe;
 use crate::site::{BootRow, PxeLeaseRow, Site, SiteError};
 
@@ -65,7 +64,8 @@ struct Inbox {
 struct Pending {
     /// Of each address the latest; none: it is nobody's.
     leases: BTreeMap<(Network, Ipv4Addr), Option<Lease>>,
-    done: BTreeSet<Done>,
+    /// Of each mark the latest.
+    marks: BTreeMap<Mark, bool>,
     notes: VecDeque<BootRow>,
     /// How often something was left so far.
     added: u64,
@@ -116,13 +116,13 @@ impl Journal {
         });
     }
 
-    /// A machine has booted what was for once.
-    pub(super) fn done(&self, deployment: &str, mac: Mac) {
+    /// Somebody has booted what was for once, or has not after all.
+    pub(super) fn done(&self, mark: Mark, done: bool) {
         self.inbox.add(|pending| {
-            if pending.done.len() >= MOST_LEASES {
+            if pending.marks.len() >= MOST_LEASES && !pending.marks.contains_key(&mark) {
                 pending.dropped += 1;
             } else {
-                pending.done.insert((deployment.to_owned(), mac));
+                pending.marks.insert(mark, done);
             }
         });
     }
@@ -172,7 +172,7 @@ impl Inbox {
 
 impl Pending {
     fn len(&self) -> usize {
-        self.leases.len() + self.done.len() + self.notes.len()
+        self.leases.len() + self.marks.len() + self.notes.len()
     }
 
     fn bound(&mut self) {
@@ -195,7 +195,9 @@ impl Pending {
                 free.insert(lease);
             }
         }
-        self.done.extend(older.done);
+        for (mark, done) in older.marks {
+            self.marks.entry(mark).or_insert(done);
+        }
         let newer = std::mem::replace(&mut self.notes, older.notes);
         self.notes.extend(newer);
         self.bound();
@@ -256,12 +258,12 @@ impl Writer {
                 batch.leases.remove(key);
             }
         }
-        while !batch.done.is_empty() {
-            let some: Vec<_> = batch.done.iter().take(AT_ONCE).cloned().collect();
+        while !batch.marks.is_empty() {
+            let some: Vec<_> = batch.marks.iter().take(AT_ONCE).map(|(mark, done)| (mark.clone(), *done)).collect();
             self.judged(self.site.put_done(&some).await, some.len())?;
             self.memory.written(&some);
-            for done in &some {
-                batch.done.remove(done);
+            for (mark, _) in &some {
+                batch.marks.remove(mark);
             }
         }
         while !batch.notes.is_empty() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pxe::boot::{BootNote, Directory, Policy, Stage};
+use pxe::boot::{BootNote, Directory, Doer, Policy, Stage};
 use pxe::dhcp::{ClientId, Lease, LeaseChange};
 use pxe::machine::{Mac, Machine};
 use sqlx::{AnyConnection, Connection};
@@ -147,8 +147,9 @@ async fn what_is_done_counts_at_once_and_until_it_is_forgotten() {
     bed.until(|site| site.deployments.len() == 1).await;
     let mut other = bed.other().await;
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
-    bed.directory.done(&machine(1), "d");
-    let done = ("d".to_owned(), machine(1).mac);
+    let by = Doer::Machine(machine(1).mac);
+    bed.directory.done("d", &by, true);
+    let done = ("d".to_owned(), by.clone());
     assert!(bed.directory.site().done.contains(&done), "before it can be written");
     bed.directory.memory().refresh().await.unwrap();
     assert!(bed.directory.site().done.contains(&done), "though the database does not know it");
@@ -157,6 +158,16 @@ async fn what_is_done_counts_at_once_and_until_it_is_forgotten() {
     assert_eq!(bed.site.done().await.unwrap().len(), 1);
     assert_eq!(bed.site.forget_done("d", None).await.unwrap(), 1);
     bed.until(|site| site.done.is_empty()).await;
+    // What could not be started is taken back, also before it was written.
+    for flush in [false, true] {
+        bed.directory.done("d", &by, true);
+        assert!(!flush || bed.directory.journal().flush(LONG).await);
+        bed.directory.done("d", &by, false);
+        assert!(bed.directory.site().done.is_empty());
+        assert!(bed.directory.journal().flush(LONG).await);
+        bed.directory.memory().refresh().await.unwrap();
+        assert!(bed.directory.site().done.is_empty() && bed.site.done().await.unwrap().is_empty());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

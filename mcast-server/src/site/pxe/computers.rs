@@ -110,6 +110,8 @@ impl Site {
             put(&mut work, row).await?;
             let sql = "UPDATE pxe_deployments SET computer = $1 WHERE computer = $2";
             sqlx::query(sql).bind(&row.name).bind(name).execute(work.sql()).await?;
+            let sql = "UPDATE pxe_done_by SET who = $1 WHERE known = 1 AND who = $2";
+            sqlx::query(sql).bind(&row.name).bind(name).execute(work.sql()).await?;
             touch(&mut work).await?;
             Ok(work.commit().await?)
         })
@@ -127,7 +129,8 @@ impl Site {
                 return Err(missing(name).into());
             }
             delete(&mut work, name).await?;
-            let sql = "DELETE FROM pxe_done WHERE deployment IN (SELECT name FROM pxe_deployments WHERE computer = $1)";
+            let sql = "DELETE FROM pxe_done_by WHERE known = 1 AND who = $1 \
+                       OR deployment IN (SELECT name FROM pxe_deployments WHERE computer = $1)";
             sqlx::query(sql).bind(name).execute(work.sql()).await?;
             let sql = "DELETE FROM pxe_deployments WHERE computer = $1 RETURNING name";
             let gone = sqlx::query_scalar(sql).bind(name).fetch_all(work.sql()).await?;

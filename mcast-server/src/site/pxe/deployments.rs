@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use pxe::boot::{Deployment, Occasion, Target};
-use pxe::machine::Mac;
+use pxe::boot::{Deployment, Doer, Occasion, Target, script};
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -68,10 +67,10 @@ pub(crate) enum Position {
 }
 
 /// A machine has booted what was for once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DoneRow {
     pub(crate) deployment: String,
-    pub(crate) mac: Mac,
+    pub(crate) by: Doer,
     /// Milliseconds since 1970, the database's clock.
     pub(crate) done_ms: i64,
 }
@@ -85,7 +84,11 @@ impl DeploymentRow {
             let reason = match image.len() {
                 0 => Some("it is empty".to_owned()),
                 bytes if bytes > NAME_LIMIT => Some(format!("it has {bytes} bytes, at most {NAME_LIMIT} are allowed")),
-                _ => image.contains(char::is_control).then(|| "it contains a control character".to_owned()),
+                _ => (!script::can_name(image)).then(|| {
+                    "a booted client cannot be told a name with control characters, quotes, \\, $, two spaces in a row, \
+                     or a word that is ; || or && or begins with #"
+                        .to_owned()
+                }),
             };
             if let Some(reason) = reason {
                 return invalid("image", image.clone(), reason);
@@ -176,7 +179,7 @@ impl Site {
             }
             sqlx::query("DELETE FROM pxe_deployments WHERE name = $1").bind(name).execute(work.sql()).await?;
             put(&mut work, row, turn).await?;
-            let sql = "UPDATE pxe_done SET deployment = $1 WHERE deployment = $2";
+            let sql = "UPDATE pxe_done_by SET deployment = $1 WHERE deployment = $2";
             sqlx::query(sql).bind(&row.name).bind(name).execute(work.sql()).await?;
             touch(&mut work).await?;
             Ok(work.commit().await?)
@@ -223,7 +226,7 @@ impl Site {
             turn_of(&mut work, name).await?.ok_or_else(|| missing(name))?;
             for sql in [
                 "DELETE FROM pxe_deployments WHERE name = $1",
-                "DELETE FROM pxe_done WHERE deployment = $1",
+                "DELETE FROM pxe_done_by WHERE deployment = $1",
                 "DELETE FROM pxe_tokens WHERE deployment = $1",
             ] {
                 sqlx::query(sql).bind(name).execute(work.sql()).await?;
@@ -248,20 +251,24 @@ impl Site {
         .await
     }
 
-    /// Notes that machines have booted what was for once. What is deployed no more is left out.
+    /// Notes who has booted what was for once, or has not after all. What is deployed no more is left out.
     ///
     /// # Errors
     /// [`SiteError`] of the database.
-    pub(crate) async fn put_done(&self, done: &[(String, Mac)]) -> Result<(), SiteError> {
+    pub(crate) async fn put_done(&self, marks: &[((String, Doer), bool)]) -> Result<(), SiteError> {
         self.within(ASK_LIMIT, async {
             let mut work = self.write(Lock::Pxe).await?;
             let now = work.moment().await?.now;
             let mut changed = 0;
-            for (deployment, mac) in done {
-                let sql = "INSERT INTO pxe_done (deployment, mac, done_ms) \
-                           SELECT name, $1, $2 FROM pxe_deployments WHERE name = $3 \
-                           ON CONFLICT (deployment, mac) DO NOTHING";
-                let query = sqlx::query(sql).bind(mac.to_string()).bind(now).bind(deployment);
+            for ((deployment, by), done) in marks {
+                if !done {
+                    changed += forget(&mut work, deployment, by).await?;
+                    continue;
+                }
+                let sql = "INSERT INTO pxe_done_by (deployment, known, who, done_ms) \
+                           SELECT name, $1, $2, $3 FROM pxe_deployments WHERE name = $4 \
+                           ON CONFLICT (deployment, known, who) DO NOTHING";
+                let query = sqlx::query(sql).bind(is_known(by)).bind(by.to_string()).bind(now).bind(deployment);
                 changed += query.execute(work.sql()).await?.rows_affected();
             }
             if changed > 0 {
@@ -272,17 +279,26 @@ impl Site {
         .await
     }
 
-    /// Lets a machine, or all of them, boot a deployment for once another time. How many had done it.
+    /// Lets these, or all, boot a deployment for once another time. How many marks of it there were.
     ///
     /// # Errors
     /// [`PxeError`]
-    pub(crate) async fn forget_done(&self, deployment: &str, mac: Option<Mac>) -> Result<u64, PxeError> {
+    pub(crate) async fn forget_done(&self, deployment: &str, who: Option<&[Doer]>) -> Result<u64, PxeError> {
         self.judged(async {
             let mut work = self.write(Lock::Pxe).await?;
             turn_of(&mut work, deployment).await?.ok_or_else(|| missing(deployment))?;
-            let sql = "DELETE FROM pxe_done WHERE deployment = $1 AND ($2 = '' OR mac = $2)";
-            let mac = mac.map_or_else(String::new, |mac| mac.to_string());
-            let gone = sqlx::query(sql).bind(deployment).bind(mac).execute(work.sql()).await?.rows_affected();
+            let mut gone = 0;
+            match who {
+                None => {
+                    let sql = "DELETE FROM pxe_done_by WHERE deployment = $1";
+                    gone = sqlx::query(sql).bind(deployment).execute(work.sql()).await?.rows_affected();
+                }
+                Some(who) => {
+                    for by in who {
+                        gone += forget(&mut work, deployment, by).await?;
+                    }
+                }
+            }
             touch(&mut work).await?;
             work.commit().await?;
             Ok(gone)
@@ -297,12 +313,12 @@ impl Site {
     pub(crate) async fn done(&self) -> Result<Vec<DoneRow>, SiteError> {
         self.within(WORK_LIMIT, async {
             let mut work = self.read().await?;
-            let sql = "SELECT deployment, mac, done_ms FROM pxe_done ORDER BY deployment, done_ms DESC, mac";
+            let sql = "SELECT deployment, known, who, done_ms FROM pxe_done_by ORDER BY deployment, done_ms DESC, who";
             let rows = sqlx::query(sql).fetch_all(work.sql()).await?;
             work.finish();
             let done = |row: &AnyRow| {
-                let deployment = row.try_get("deployment")?;
-                Ok(DoneRow { deployment, mac: parsed(row, "mac")?, done_ms: row.try_get("done_ms")? })
+                let (deployment, by) = done_by(row)?;
+                Ok(DoneRow { deployment, by, done_ms: row.try_get("done_ms")? })
             };
             rows.iter().map(done).collect()
         })
@@ -318,9 +334,28 @@ pub(super) async fn all(work: &mut Work) -> Result<Vec<DeploymentRow>, sqlx::Err
 }
 
 /// Who has done what.
-pub(super) async fn all_done(work: &mut Work) -> Result<HashSet<(String, Mac)>, sqlx::Error> {
-    let rows = sqlx::query("SELECT deployment, mac FROM pxe_done").fetch_all(work.sql()).await?;
-    rows.iter().map(|row| Ok((row.try_get("deployment")?, parsed(row, "mac")?))).collect()
+pub(super) async fn all_done(work: &mut Work) -> Result<HashSet<(String, Doer)>, sqlx::Error> {
+    let rows = sqlx::query("SELECT deployment, known, who FROM pxe_done_by").fetch_all(work.sql()).await?;
+    rows.iter().map(done_by).collect()
+}
+
+fn done_by(row: &AnyRow) -> Result<(String, Doer), sqlx::Error> {
+    let by = match flag(row, "known")? {
+        true => Doer::Computer(row.try_get("who")?),
+        false => Doer::Machine(parsed(row, "who")?),
+    };
+    Ok((row.try_get("deployment")?, by))
+}
+
+fn is_known(by: &Doer) -> i64 {
+    i64::from(matches!(by, Doer::Computer(_)))
+}
+
+/// Takes back a mark; how many there were.
+async fn forget(work: &mut Work, deployment: &str, by: &Doer) -> Result<u64, sqlx::Error> {
+    let sql = "DELETE FROM pxe_done_by WHERE deployment = $1 AND known = $2 AND who = $3";
+    let query = sqlx::query(sql).bind(deployment).bind(is_known(by)).bind(by.to_string());
+    Ok(query.execute(work.sql()).await?.rows_affected())
 }
 
 fn missing(name: &str) -> PxeError {

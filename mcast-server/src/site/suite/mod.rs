@@ -71,6 +71,7 @@ on_both! {
     pxe::boards_of_one_uuid_need_cards,
     pxe::deployments_have_an_order,
     pxe::a_snapshot_is_what_the_service_point_takes,
+    pxe::what_was_done_by_cards_is_done_by_their_computers,
     pxe::a_token_opens_what_its_machine_was_booted_for,
     pxe::a_token_is_used_by_one_of_many,
     pxe::a_machine_that_asks_for_ever_has_few_tokens,

@@ -1,6 +1,6 @@
 //! Machines that boot from the network, and what they are to boot.
 
-use pxe::boot::{Occasion, Target};
+use pxe::boot::{Doer, Occasion, Target};
 use pxe::machine::Mac;
 use tokio::task::JoinSet;
 
@@ -151,7 +151,10 @@ pub(super) async fn a_snapshot_is_what_the_service_point_takes(bed: &Bed) {
     let once = DeploymentRow { once: true, wait_s: Some(9), ..deployment("d", to("pc")) };
     site.add_deployment(&once).await.unwrap();
     changed("deployment").await;
-    site.put_done(&[("d".into(), mac(1)), ("gone".into(), mac(1))]).await.unwrap();
+    let by = |name: &str| Doer::Computer(name.to_owned());
+    let marks = [("d", by("pc")), ("d", Doer::Machine(mac(7))), ("gone", by("pc"))];
+    let marks = marks.map(|(deployment, by)| ((deployment.to_owned(), by), true));
+    site.put_done(&marks).await.unwrap();
     changed("done").await;
     let hash = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g".to_owned();
     let change = PolicyChange { unknown: Some(true), password: Some(Some(hash.clone())), ..PolicyChange::default() };
@@ -166,12 +169,18 @@ pub(super) async fn a_snapshot_is_what_the_service_point_takes(bed: &Bed) {
     let found = &held.deployments[0];
     assert_eq!((&found.target, found.once), (&Target::Computer("pc".into()), true));
     assert_eq!(found.occasion, Occasion::Available(std::time::Duration::from_secs(9)));
-    assert_eq!(held.done, [("d".to_owned(), mac(1))].into(), "what is deployed no more was not done");
+    let done = [marks[0].0.clone(), marks[1].0.clone()].into();
+    assert_eq!(held.done, done, "what is deployed no more was not done");
 
-    site.put_done(&[("d".into(), mac(1))]).await.unwrap();
+    site.put_done(&marks[..1]).await.unwrap();
     assert_eq!(other.pxe_revision().await.unwrap(), snapshot.revision, "nothing new");
-    assert_eq!(site.done().await.unwrap().len(), 1);
-    assert_eq!(site.forget_done("d", Some(mac(2))).await.unwrap(), 0);
+    assert_eq!(site.done().await.unwrap().len(), 2);
+    site.change_computer("pc", &computer("renamed", 1)).await.unwrap();
+    assert_eq!(site.forget_done("d", Some(&[by("pc"), Doer::Machine(mac(2))])).await.unwrap(), 0);
+    assert_eq!(site.forget_done("d", Some(&[by("renamed"), Doer::Machine(mac(1))])).await.unwrap(), 1);
+    site.put_done(&[(marks[1].0.clone(), false)]).await.unwrap();
+    assert_eq!(site.done().await.unwrap().len(), 0, "it could not be started after all");
+    site.put_done(&marks[1..2]).await.unwrap();
     assert_eq!(site.forget_done("d", None).await.unwrap(), 1);
     assert!(other.pxe_snapshot().await.unwrap().site.done.is_empty());
     let off = PolicyChange { respond: Some(false), password: Some(None), ..PolicyChange::default() };
@@ -244,4 +253,27 @@ pub(super) async fn computers_that_many_add_at_once_are_each_once(bed: &Bed) {
     assert_eq!(added.join_all().await.into_iter().filter(|added| *added).count(), 5);
     let site = bed.open().await;
     assert_eq!(site.computers().await.unwrap().len(), 5);
+}
+
+pub(super) async fn what_was_done_by_cards_is_done_by_their_computers(bed: &Bed) {
+    let site = bed.open().await;
+    let mut two = computer("two", 1);
+    two.macs.push(mac(2));
+    site.add_computer(&two).await.unwrap();
+    site.add_deployment(&deployment("d", DeploymentTarget::All)).await.unwrap();
+    // Back to the tables of version 2.
+    for sql in [
+        "DROP TABLE pxe_done_by",
+        "CREATE TABLE pxe_done (deployment TEXT NOT NULL, mac TEXT NOT NULL, done_ms BIGINT NOT NULL, \
+         PRIMARY KEY (deployment, mac))",
+        "INSERT INTO pxe_done VALUES ('d', '52:54:00:00:00:01', 5), ('d', '52:54:00:00:00:02', 7), \
+         ('d', '52:54:00:00:00:09', 6)",
+        "DELETE FROM _sqlx_migrations WHERE version = 3",
+    ] {
+        run(&site, sql).await;
+    }
+    site.close().await;
+    let done = bed.open().await.done().await.unwrap();
+    let done: Vec<_> = done.into_iter().map(|row| (row.by, row.done_ms)).collect();
+    assert_eq!(done, [(Doer::Computer("two".into()), 7), (Doer::Machine(mac(9)), 6)]);
 }

@@ -7,8 +7,8 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
-use pxe::boot::Stage;
 use pxe::boot::password::{self, PasswordError};
+use pxe::boot::{Doer, Stage};
 use pxe::machine::Mac;
 use pxe::point::BootingMachine;
 use tracing::info;
@@ -229,11 +229,9 @@ pub(crate) async fn again(
     let machines = match &computer {
         None => shared.point.site.forget_done(&name, None).await?,
         Some(wanted) => {
-            let mut machines = 0;
-            for mac in cards(wanted, &shared.point.site.computers().await?)? {
-                machines += shared.point.site.forget_done(&name, Some(mac)).await?;
-            }
-            machines
+            let doers = doers(wanted, &shared.point.site.computers().await?)?;
+            // It may have done it before it was known, too.
+            shared.point.site.forget_done(&name, Some(&doers)).await?.min(1)
         }
     };
     changed(&shared);
@@ -285,7 +283,7 @@ fn is_booting(machine: &BootingMachine) -> bool {
 async fn who_has_done(shared: &Shared) -> Result<BTreeMap<String, Vec<String>>, Refused> {
     let mut done: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in shared.point.site.done().await? {
-        done.entry(row.deployment).or_default().push(row.mac.to_string());
+        done.entry(row.deployment).or_default().push(row.by.to_string());
     }
     Ok(done)
 }
@@ -302,14 +300,19 @@ async fn hash(password: String) -> Result<String, Refused> {
     }
 }
 
-/// The cards of a computer that is named, or one that is given itself.
-fn cards(wanted: &str, computers: &[ComputerRow]) -> Result<Vec<Mac>, Refused> {
-    match computers.iter().find(|computer| computer.name == wanted) {
-        Some(computer) => Ok(computer.macs.clone()),
-        None => {
-            let unknown = |_| Refused::not_found(format!("there is no computer {wanted}"));
-            wanted.parse().map(|mac| vec![mac]).map_err(unknown)
+/// Whom marks may be of, for a computer's name, or the MAC address of one of its cards or of a machine that is not
+/// known.
+fn doers(wanted: &str, computers: &[ComputerRow]) -> Result<Vec<Doer>, Refused> {
+    let mac = wanted.parse::<Mac>().ok();
+    let is_wanted =
+        |computer: &&ComputerRow| computer.name == wanted || mac.is_some_and(|mac| computer.macs.contains(&mac));
+    match (computers.iter().find(is_wanted), mac) {
+        (Some(computer), _) => {
+            let cards = computer.macs.iter().copied().map(Doer::Machine);
+            Ok(std::iter::once(Doer::Computer(computer.name.clone())).chain(cards).collect())
         }
+        (None, Some(mac)) => Ok(vec![Doer::Machine(mac)]),
+        (None, None) => Err(Refused::not_found(format!("there is no computer {wanted}"))),
     }
 }
 

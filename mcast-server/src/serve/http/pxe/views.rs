@@ -125,7 +125,7 @@ pub(crate) struct DeploymentView {
     pub(crate) until_ms: Option<i64>,
     /// That moment has passed.
     pub(crate) over: bool,
-    /// Of one that is for once: on whom it is done, by MAC address.
+    /// Of one that is for once: on whom it is done: names of computers, MAC addresses of machines that are not known.
     pub(crate) done: Vec<String>,
 }
 

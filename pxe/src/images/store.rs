@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use super::describe::{DescribeError, describe};
 use super::inspect::{HEAD, Kind, NotABootImage, inspect};
@@ -31,6 +31,8 @@ const LONGEST: usize = 64;
 pub struct Store {
     folder: PathBuf,
     images: RwLock<BTreeMap<String, BootImage>>,
+    /// Held by who changes the folder or reads all of it: of two uploads neither loses what the other added.
+    changing: Mutex<()>,
 }
 
 /// Why a boot image cannot be kept or had.
@@ -111,7 +113,7 @@ impl Store {
                 None => {}
             }
         }
-        let store = Self { folder, images: RwLock::default() };
+        let store = Self { folder, images: RwLock::default(), changing: Mutex::default() };
         store.refresh()?;
         Ok(Arc::new(store))
     }
@@ -127,6 +129,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn refresh(&self) -> Result<(), StoreError> {
+        let _turn = self.change();
         let (mut images, mut wrong) = (BTreeMap::new(), None);
         for path in list(&self.folder)? {
             let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| is_name(name)) else {
@@ -138,8 +141,16 @@ impl Store {
                 Err(error) => _ = wrong.get_or_insert(error),
             }
         }
-        *self.images.write().unwrap_or_else(PoisonError::into_inner) = images;
+        *self.known() = images;
         wrong.map_or(Ok(()), Err)
+    }
+
+    fn change(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self) -> RwLockWriteGuard<'_, BTreeMap<String, BootImage>> {
+        self.images.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All of them, by name.
@@ -167,6 +178,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let _turn = self.change();
         let (path, old) = (self.folder.join(name), self.folder.join(format!("{OLD}{name}")));
         if !is_name(name) || !path.is_dir() {
             return Err(StoreError::Unknown(name.to_owned()));
@@ -174,10 +186,10 @@ impl Store {
         // Without its description it is none any more, wherever this is broken off.
         let description = path.join(DESCRIPTION);
         fs::remove_file(&description).map_err(|source| disk("remove", &description, source))?;
+        self.known().remove(name);
         remove_all(&old)?;
         rename(&path, &old)?;
-        remove_all(&old)?;
-        self.refresh()
+        remove_all(&old)
     }
 
     /// Begins to put an image on this server, of `limit` bytes at most.
@@ -259,6 +271,8 @@ impl Upload {
             rename(&self.folder.join(name), &inner.join(name))?;
         }
         sync_folder(&inner)?;
+        let store = self.store.clone();
+        let _turn = store.change();
         let mut image = BootImage { name: self.name.clone(), programs: BTreeMap::new() };
         if let Some(before) = self.store.get(&self.name) {
             for (platform, program) in before.programs {
@@ -276,9 +290,11 @@ impl Upload {
             rename(&path, &old)?;
         }
         rename(&self.folder, &path)?;
-        sync_folder(&self.store.folder)?;
+        // Its name is free now for the next upload.
+        self.folder = PathBuf::new();
+        store.known().insert(self.name.clone(), image.clone());
+        sync_folder(&store.folder)?;
         remove_all(&old)?;
-        self.store.refresh()?;
         Ok(image)
     }
 
@@ -299,8 +315,10 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // After `finish` it has another name.
-        let _ = fs::remove_dir_all(&self.folder);
+        // After `finish` it is none of its own any more.
+        if !self.folder.as_os_str().is_empty() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
     }
 }
 
@@ -447,6 +465,26 @@ mod tests {
         put(&store, "shell", &[("new.efi", &program(0x8664, 11))], &[]).unwrap();
         assert_eq!(names(&folder.path().join("shell/uefi-x64")), ["new.efi"]);
         assert_eq!(names(folder.path()), ["shell"]);
+    }
+
+    #[test]
+    fn of_two_uploads_at_once_neither_loses_what_the_other_adds() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        for round in 0..20 {
+            let name = format!("shell{round}");
+            std::thread::scope(|threads| {
+                for machine in [0x8664, 0x014c] {
+                    let (store, name) = (&store, &name);
+                    threads.spawn(move || put(store, name, &[("shell.efi", &program(machine, 10))], &[]).unwrap());
+                }
+                threads.spawn(|| store.refresh().unwrap());
+            });
+            let found = store.get(&name).unwrap();
+            assert_eq!(found.platforms(), "uefi-ia32, uefi-x64");
+            assert_eq!(read(&folder.path().join(&name), &name).unwrap(), Some(found));
+        }
+        assert!(names(folder.path()).iter().all(|name| name.starts_with("shell")));
     }
 
     #[test]

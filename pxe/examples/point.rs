@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -70,6 +70,10 @@ impl Directory for Everybody {
     }
 
     fn done(&self, _: &str, _: &Doer, _: bool) {}
+
+    fn tell_of_stranger(&self, address: IpAddr, refusal: &str) {
+        println!("{address} {refusal}");
+    }
 
     fn tell(&self, note: BootNote) {
         println!("{} {}: {}", note.machine.mac, note.stage.name(), note.text);

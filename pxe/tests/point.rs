@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ struct Memory {
     notes: Mutex<Vec<BootNote>>,
     done: Mutex<Vec<(String, Doer, bool)>>,
     away: Mutex<bool>,
+    strangers: Mutex<Vec<String>>,
 }
 
 impl Directory for Memory {
@@ -50,6 +51,10 @@ impl Directory for Memory {
 
     fn done(&self, deployment: &str, by: &Doer, done: bool) {
         self.done.lock().unwrap().push((deployment.to_owned(), by.clone(), done));
+    }
+
+    fn tell_of_stranger(&self, address: IpAddr, refusal: &str) {
+        self.strangers.lock().unwrap().push(format!("{address} {refusal}"));
     }
 
     fn tell(&self, note: BootNote) {
@@ -281,6 +286,9 @@ async fn firmware_is_told_a_loader_by_tftp_or_by_http_and_ipxe_its_script() {
     let bios = Machine { platform: Some(Platform::BiosX86), ..Machine::new(machine.mac) };
     let missing = bench.point.boot_file(&bios, here).unwrap_err();
     assert!(missing.contains("no network boot program for bios"), "{missing}");
+    assert_eq!(bench.get("/pxe/v1/files/loader/bios.pxe").await.0, StatusCode::NOT_FOUND);
+    let told = bench.memory.strangers.lock().unwrap().join("\n");
+    assert!(told.starts_with("10.0.0.9 asked for bios.pxe: there is no network boot program for bios"), "{told}");
     bench.change(|site| site.policy.respond = false);
     assert!(bench.point.boot_file(&machine, here).unwrap_err().contains("switched off"));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -151,6 +151,9 @@ pub trait Directory: Send + Sync + 'static {
 
     /// Something happened.
     fn tell(&self, note: BootNote);
+
+    /// Something was refused at an address of which no machine is known, as where another server does DHCP.
+    fn tell_of_stranger(&self, address: IpAddr, refusal: &str);
 }
 
 /// The site is out of reach.

@@ -6,6 +6,9 @@ use super::{Loaders, Store};
 use crate::boot::{Site, Target};
 use crate::machine::Platform;
 
+/// What machines there are nobody knows; these are those of today.
+const COMMON: [Platform; 2] = [Platform::BiosX86, Platform::UefiX64];
+
 /// Something that a machine would be refused for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
@@ -50,10 +53,10 @@ pub fn check(site: &Site, images: &Store, loaders: &Loaders, now: SystemTime) ->
             continue;
         };
         for platform in image.programs.keys().filter(|platform| loaders.find(**platform).is_none()) {
-            say(false, format!("machines with {platform} cannot begin"), loaders.missing(*platform));
+            let rare = !COMMON.contains(platform);
+            say(rare, format!("machines with {platform} cannot begin"), loaders.missing(*platform));
         }
-        // What machines there are nobody knows; these are those of today.
-        for platform in [Platform::BiosX86, Platform::UefiX64] {
+        for platform in COMMON {
             if !image.programs.contains_key(&platform) {
                 let help = format!("mcast-server ctl pxe images add {name} --platform {platform} …, if there are such");
                 say(true, format!("boot image {name} has nothing for machines with {platform}"), help);

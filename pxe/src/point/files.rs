@@ -140,8 +140,9 @@ impl<D: Directory> Source for std::sync::Arc<Point<D>> {
         if text.get(..LOADER.len()).is_some_and(|start| start.eq_ignore_ascii_case(LOADER)) {
             let unknown = || Refusal::not_found(format!("there is no network boot program {text}"));
             let platform = platform_of_loader(text).ok_or_else(unknown)?;
+            let missing = || Refusal::not_found(self.loaders().missing(platform));
             // Its links are the operator's own.
-            let found = self.loaders().find(platform).ok_or_else(unknown)?;
+            let found = self.loaders().find(platform).ok_or_else(missing)?;
             let path =
                 found.canonicalize().map_err(|error| Refusal::not_found(format!("{}: {error}", found.display())))?;
             let (Some(folder), Some(file)) = (path.parent(), path.file_name()) else { return Err(unknown()) };

@@ -15,8 +15,8 @@ use serde::Deserialize;
 
 use super::files::{self, Wanted};
 use super::{Asked, Point, platform_of_loader};
+use crate::boot::Directory;
 use crate::boot::script::{self, Base, platform_of};
-use crate::boot::{BootNote, Directory, Stage};
 use crate::machine::{Mac, Machine, Uuid, ipv4_of};
 
 /// Nobody has to send anything but addresses and headers.
@@ -138,11 +138,12 @@ async fn loader<D: Directory>(
     headers: HeaderMap,
 ) -> Response<Body> {
     let Some(platform) = platform_of_loader(&format!("{}{name}", super::LOADER)) else { return not_found() };
-    let Some(path) = point.loaders().find(platform) else { return not_found() };
-    let address = ipv4_of(from.ip()).filter(|_| method == Method::GET);
-    if let Some(machine) = address.and_then(|address| point.seen_at(address)) {
-        let text = format!("loads {name}");
-        point.note(BootNote { machine, address, stage: Stage::Loader, deployment: None, text, refused: false });
+    let Some(path) = point.loaders().find(platform) else {
+        point.note_loader(from.ip(), format!("asked for {name}: {}", point.loaders().missing(platform)), true);
+        return not_found();
+    };
+    if method == Method::GET {
+        point.note_loader(from.ip(), format!("loads {name}"), false);
     }
     match tokio::fs::File::open(&path).await {
         Ok(file) => files::answer(file, Wanted::of(&method, &headers), None).await,

@@ -1,6 +1,6 @@
 //! What DHCP and TFTP tell, as notes about machines.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::Point;
 use crate::boot::{BootNote, Directory, Stage};
@@ -51,10 +51,19 @@ impl<D: Directory> Point<D> {
             }
             _ => return,
         };
-        let address = ipv4_of(address);
-        let Some(machine) = address.and_then(|address| self.seen_at(address)) else { return };
-        let deployment = None;
-        self.note(BootNote { machine, address, stage: Stage::Loader, deployment, text, refused });
+        self.note_loader(address, text, refused);
+    }
+
+    /// Takes down what came of a network boot program.
+    pub(crate) fn note_loader(&self, from: IpAddr, text: String, refused: bool) {
+        let address = ipv4_of(from);
+        match address.and_then(|address| self.seen_at(address)) {
+            Some(machine) => {
+                self.note(BootNote { machine, address, stage: Stage::Loader, deployment: None, text, refused });
+            }
+            None if refused => self.directory.tell_of_stranger(from, &text),
+            None => {}
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The site as the service point asks it: in microseconds, and while the database is away.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use command_line::chain;
 use pxe::boot::{self, BootNote, Deployment, DirectoryError, Doer};
@@ -12,6 +13,7 @@ use tracing::{info, warn};
 use super::counts::Counts;
 use super::follow::Memory;
 use super::journal::Journal;
+use super::strangers::Strangers;
 use crate::config::Pxe;
 use crate::site::{Site, SiteError};
 
@@ -23,6 +25,7 @@ pub(crate) struct Directory {
     journal: Journal,
     counts: Counts,
     told: Arc<Notify>,
+    strangers: Strangers,
 }
 
 impl Directory {
@@ -33,7 +36,14 @@ impl Directory {
     pub(super) async fn open(site: Site, server: String, settings: &Pxe) -> Result<Arc<Self>, SiteError> {
         let memory = Memory::open(site.clone(), settings).await?;
         let journal = Journal::start(memory.clone(), site.clone(), server, settings);
-        Ok(Arc::new(Self { site, memory, journal, counts: Counts::default(), told: Arc::default() }))
+        Ok(Arc::new(Self {
+            site,
+            memory,
+            journal,
+            counts: Counts::default(),
+            told: Arc::default(),
+            strangers: Strangers::default(),
+        }))
     }
 
     /// What machines are to boot.
@@ -92,6 +102,14 @@ impl boot::Directory for Directory {
         self.counts.note(&note);
         self.journal.note(&note);
         self.told.notify_one();
+    }
+
+    fn tell_of_stranger(&self, address: IpAddr, refusal: &str) {
+        match self.strangers.is_due(Instant::now()) {
+            Some(0) => warn!(%address, "a machine that DHCP did not show is refused: {refusal}"),
+            Some(more) => warn!(%address, more, "a machine that DHCP did not show is refused: {refusal}"),
+            None => {}
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`directory`] is the site as the crate `pxe` asks it: [`follow`] keeps what machines are to boot in memory,
 //! [`journal`] writes behind what happened. [`networks`] says where to listen, [`hello`] answers machines that have
-//! booted into the client, [`counts`] is for the metrics.
+//! booted into the client, [`counts`] is for the metrics, [`strangers`] for warnings about whom nobody knows.
 
 mod counts;
 mod directory;
@@ -10,6 +10,7 @@ mod follow;
 mod hello;
 mod journal;
 mod networks;
+mod strangers;
 #[cfg(test)]
 mod tests;
 

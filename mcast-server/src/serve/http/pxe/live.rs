@@ -160,10 +160,14 @@ fn finding(missing: Missing) -> BootFindingView {
     }
 }
 
-/// Images that booted clients are to receive, and that this server does not have.
+/// Images that booted clients are to receive, and that this server does not have, though they ask it.
 fn received(shared: &Shared, site: &Site) -> Vec<BootFindingView> {
-    let images = shared.point.images();
-    let named = site.deployments.iter().filter_map(|deployment| Some((deployment, deployment.image.as_ref()?)));
+    if shared.point.settings().pxe.client_server.is_some() {
+        return Vec::new();
+    }
+    let (images, now) = (shared.point.images(), SystemTime::now());
+    let living = site.deployments.iter().filter(|deployment| deployment.until.is_none_or(|until| until > now));
+    let named = living.filter_map(|deployment| Some((deployment, deployment.image.as_ref()?)));
     let lacking = named.filter(|(_, name)| !images.iter().any(|image| image.name == **name));
     let finding = |(deployment, name): (&pxe::boot::Deployment, &String)| BootFindingView {
         kind: MISSING.to_owned(),

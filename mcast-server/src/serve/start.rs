@@ -124,7 +124,7 @@ pub(super) async fn serve(loaded: Loaded, arguments: &ServeArguments) -> Result<
     }
     let _ = tokio::time::timeout(FLUSH_LIMIT, keeping).await;
     if let Some(running) = point.pxe()
-        && !running.flush(FLUSH_LIMIT).await
+        && !running.finish(FLUSH_LIMIT).await
     {
         error!("the site's database could not be told what machines did last");
     }

@@ -19,8 +19,8 @@ pub const TRIES: u32 = 3;
 pub const PAUSE: Duration = Duration::from_secs(300);
 /// Characters of a password at least: who stands at the machine has no more than a few tries.
 pub const SHORTEST: usize = 6;
-/// Bytes at most: nobody types more.
-pub const LONGEST: usize = 128;
+/// Bytes at most: older builds of iPXE take no more at their prompt.
+pub const LONGEST: usize = 63;
 /// Tries from one address until it has to wait: machines behind one relay or router have one.
 const TRIES_OF_ADDRESS: u32 = 12;
 /// Wrong tries of all together: so many at once, and then one in a second. A MAC is what its sender says it is.

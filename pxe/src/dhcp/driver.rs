@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::leases::Lease;
+use super::leases::{Lease, LeaseChange};
 use super::socket::LinkSocket;
 use super::wire::MAX_MESSAGE_LEN;
 use super::{
@@ -31,6 +31,8 @@ use super::{
 
 /// How often interfaces are looked at: addresses come and go.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Milliseconds by which the system's clock has to have been set for the ends of leases to be told anew.
+const CLOCK_STEP: u64 = 2000;
 /// Datagrams of one socket in a row, before the others get their turn.
 const TURN: usize = 64;
 
@@ -77,24 +79,49 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// Time of leases and clocks.
+/// Time of leases, and what the system's clock says of it.
+///
+/// Machines count the time of their leases without jumps, and so do we; but what is kept over a restart is read by the
+/// system's clock, which is set right when the network has told the time, and which a suspended machine finds changed.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock {
+struct Clock {
     origin: Instant,
     begun: Time,
+    /// Milliseconds by which the system's clock was ahead when it had last been set.
+    ahead: i64,
 }
 
 impl Clock {
     fn new() -> Self {
-        let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { origin: Instant::now(), begun }
+        Self { origin: Instant::now(), begun: system_time(), ahead: 0 }
     }
 
-    /// Now.
-    #[must_use]
-    pub fn now(&self) -> Time {
+    fn now(&self) -> Time {
         self.begun + self.origin.elapsed()
     }
+
+    /// Looks at the system's clock, which says `system`; whether it was set.
+    fn look(&mut self, system: Time) -> bool {
+        let now = self.now();
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let ahead = if system >= now { millis(system - now) } else { -millis(now - system) };
+        let set = ahead.abs_diff(self.ahead) >= CLOCK_STEP;
+        if set {
+            self.ahead = ahead;
+        }
+        set
+    }
+
+    /// By the system's clock.
+    fn told(&self, time: Time) -> Time {
+        let ahead = Duration::from_millis(self.ahead.unsigned_abs());
+        if self.ahead < 0 { time.saturating_sub(ahead) } else { time.saturating_add(ahead) }
+    }
+}
+
+/// What has passed since 1970.
+fn system_time() -> Time {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Where a server listens.
@@ -209,6 +236,16 @@ impl Link {
     }
 }
 
+/// Passes on what happened, with the ends of leases by the system's clock.
+fn tell(responder: &mut Responder, clock: &Clock, events: &mut impl FnMut(Event)) {
+    while let Some(mut event) = responder.poll_event() {
+        if let Event::LeaseChanged(LeaseChange::Granted(lease) | LeaseChange::Ended { lease, .. }) = &mut event {
+            lease.until = clock.told(lease.until);
+        }
+        events(event);
+    }
+}
+
 /// The thread's part.
 struct Worker<F> {
     clock: Clock,
@@ -232,12 +269,15 @@ impl<F: FnMut(Event)> Worker<F> {
             }
             let now = self.clock.now();
             self.responder.handle_timeout(now);
-            self.tell();
+            tell(&mut self.responder, &self.clock, &mut self.events);
             if now >= self.looked + LOOK_AGAIN {
                 self.looked = now;
+                self.look_at_clock();
                 self.look_at_interfaces();
             }
         }
+        // What is kept is what is read after the next start.
+        self.look_at_clock();
     }
 
     fn wait(&self) {
@@ -274,19 +314,24 @@ impl<F: FnMut(Event)> Worker<F> {
             let arrival = Arrival { locals: &link.interface.locals, from, boot_port };
             let datagram = buffer.get(..len).unwrap_or_default();
             let answer = self.responder.handle_datagram(self.clock.now(), &arrival, datagram);
-            while let Some(event) = self.responder.poll_event() {
-                (self.events)(event);
-            }
-            if let Some(Answer { bytes, to, source }) = answer {
-                // The client asks again if it is lost.
-                let _ = socket.send(&bytes, to.address(), source);
+            tell(&mut self.responder, &self.clock, &mut self.events);
+            if let Some(Answer { bytes, to, source }) = answer
+                && let Err(error) = socket.send(&bytes, to.address(), source)
+            {
+                // The client asks again; but as long as nobody mends it, it is answered in vain.
+                let interface = link.interface.name.clone();
+                (self.events)(Event::Unsent { to, source, interface, error: error.to_string() });
             }
         }
     }
 
-    fn tell(&mut self) {
-        while let Some(event) = self.responder.poll_event() {
-            (self.events)(event);
+    /// Tells the ends of all leases anew if the system's clock was set.
+    fn look_at_clock(&mut self) {
+        if self.clock.look(system_time()) {
+            for mut lease in self.responder.leases() {
+                lease.until = self.clock.told(lease.until);
+                (self.events)(Event::LeaseChanged(LeaseChange::Granted(lease)));
+            }
         }
     }
 
@@ -301,5 +346,25 @@ impl<F: FnMut(Event)> Worker<F> {
                 *link = new;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_follows_the_systems_clock_and_what_is_counted_does_not() {
+        let mut clock = Clock::new();
+        let now = clock.now();
+        assert!(!clock.look(now + Duration::from_secs(1)), "a clock that is kept by the network moves a little");
+        assert_eq!(clock.told(now), now);
+        let day = Duration::from_secs(86_400);
+        assert!(clock.look(now + day));
+        assert!(!clock.look(now + day));
+        assert!((clock.told(now).as_secs_f64() - (now + day).as_secs_f64()).abs() < 1.0);
+        assert!(clock.now() - now < day);
+        assert!(clock.look(now - day), "and back");
+        assert!((clock.told(now).as_secs_f64() - (now - day).as_secs_f64()).abs() < 1.0);
     }
 }

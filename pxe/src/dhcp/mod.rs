@@ -75,7 +75,7 @@ pub use settings::{Mode, Pool, SHORTEST_LEASE, Settings, SettingsError};
 pub use wire::pxe::Menu;
 
 /// A moment: what has passed since 1970 by the system's clock when the process began, counted from there without
-/// jumps. So it never runs backwards, and the end of a lease means the same after a restart.
+/// jumps. So it never runs backwards. [`DhcpServer`] tells the ends of leases by the system's clock.
 pub type Time = Duration;
 
 /// Servers' port (RFC 2131 §4.1).
@@ -99,4 +99,11 @@ pub trait Booting: Send + Sync {
 
     /// Whether the site keeps `address` for some machine: then no other gets it out of a pool.
     fn is_reserved(&self, address: Ipv4Addr) -> bool;
+
+    /// Whether `machine`, which has `address`, may be the one that the site keeps it for, though it does not say so
+    /// now: a board is known by its UUID (option 97), which systems do not send.
+    fn may_keep(&self, machine: &Machine, address: Ipv4Addr) -> bool {
+        let _ = (machine, address);
+        false
+    }
 }

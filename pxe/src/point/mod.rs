@@ -292,6 +292,12 @@ impl<D: Directory> crate::dhcp::Booting for Point<D> {
     fn is_reserved(&self, address: Ipv4Addr) -> bool {
         self.directory.site().computers.iter().any(|computer| computer.address == Some(address))
     }
+
+    fn may_keep(&self, machine: &Machine, address: Ipv4Addr) -> bool {
+        let site = self.directory.site();
+        let mut kept = site.computers.iter().filter(|computer| computer.address == Some(address));
+        kept.any(|computer| computer.macs.is_empty() && machine.uuid.is_none_or(|uuid| computer.uuid == Some(uuid)))
+    }
 }
 
 /// What a platform's network boot program is called, whatever its file is called. Windows' and UEFI's HTTP boot look

@@ -34,7 +34,7 @@ impl<D: Directory> Point<D> {
                 }
             }
             dhcp::Event::LeaseChanged(LeaseChange::Granted(lease)) => self.note_address(lease.mac, lease.address),
-            dhcp::Event::LeaseChanged(_) => {}
+            dhcp::Event::LeaseChanged(_) | dhcp::Event::Unsent { .. } => {}
         }
     }
 

@@ -190,16 +190,22 @@ impl Pxe {
         Policy { respond: site.respond && self.respond, unknown, password: site.password.clone() }
     }
 
+    /// What addresses are given out of.
+    pub(crate) fn pools(&self) -> Vec<Pool> {
+        match self.mode {
+            PxeMode::Full => self.networks.iter().map(Network::to_pool).collect(),
+            PxeMode::Off | PxeMode::Proxy => Vec::new(),
+        }
+    }
+
     /// How DHCP is answered; none if it is not.
     pub(crate) fn dhcp_settings(&self) -> Option<pxe::dhcp::Settings> {
         let mode = match self.mode {
             PxeMode::Off => return None,
             PxeMode::Proxy => Mode::Proxy,
-            PxeMode::Full => Mode::Full {
-                pools: self.networks.iter().map(Network::to_pool).collect(),
-                others: self.dhcp.others,
-                authoritative: self.dhcp.authoritative,
-            },
+            PxeMode::Full => {
+                Mode::Full { pools: self.pools(), others: self.dhcp.others, authoritative: self.dhcp.authoritative }
+            }
         };
         let menu = self.menu.to_option();
         Some(pxe::dhcp::Settings { mode, delay: self.delay, server: self.address, menu })

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::counts::Counts;
 use super::follow::Memory;
 use super::journal::Journal;
-use super::strangers::Strangers;
+use super::seldom::Seldom;
 use crate::config::Pxe;
 use crate::site::{Site, SiteError};
 
@@ -25,7 +25,7 @@ pub(crate) struct Directory {
     journal: Journal,
     counts: Counts,
     told: Arc<Notify>,
-    strangers: Strangers,
+    strangers: Seldom,
 }
 
 impl Directory {
@@ -42,7 +42,7 @@ impl Directory {
             journal,
             counts: Counts::default(),
             told: Arc::default(),
-            strangers: Strangers::default(),
+            strangers: Seldom::default(),
         }))
     }
 

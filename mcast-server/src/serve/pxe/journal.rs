@@ -72,18 +72,6 @@ struct Pending {
     dropped: u64,
 }
 
-/// The addresses that were given in this server's networks before it started.
-///
-/// # Errors
-/// [`SiteError`] of the database.
-pub(crate) async fn known_leases(site: &Site, settings: &Pxe) -> Result<Vec<Lease>, SiteError> {
-    let mut leases = Vec::new();
-    for network in &settings.networks {
-        leases.extend(site.pxe_leases_in(network.network).await?.into_iter().map(PxeLeaseRow::into_lease));
-    }
-    Ok(leases)
-}
-
 impl Journal {
     /// Starts the task on the current runtime.
     pub(crate) fn start(memory: Arc<Memory>, site: Site, server: String, settings: &Pxe) -> Self {
@@ -252,7 +240,7 @@ impl Writer {
                 self.judged(self.site.put_pxe_leases(&self.server, &held).await, held.len())?;
             }
             if !gone.is_empty() {
-                self.judged(self.site.delete_pxe_leases(&gone).await, gone.len())?;
+                self.judged(self.site.delete_pxe_leases(Some(&self.server), &gone).await, gone.len())?;
             }
             for (key, _) in &some {
                 batch.leases.remove(key);

@@ -2,7 +2,7 @@
 //!
 //! [`directory`] is the site as the crate `pxe` asks it: [`follow`] keeps what machines are to boot in memory,
 //! [`journal`] writes behind what happened. [`networks`] says where to listen, [`hello`] answers machines that have
-//! booted into the client, [`counts`] is for the metrics, [`strangers`] for warnings about whom nobody knows.
+//! booted into the client, [`counts`] is for the metrics, [`seldom`] for warnings that may be many.
 
 mod counts;
 mod directory;
@@ -10,13 +10,13 @@ mod follow;
 mod hello;
 mod journal;
 mod networks;
-mod strangers;
+mod seldom;
 #[cfg(test)]
 mod tests;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use pxe::dhcp::driver::Listening;
 use pxe::dhcp::{self, DhcpServer, DriverConfig};
@@ -32,6 +32,7 @@ pub(crate) use self::directory::Directory;
 pub(crate) use self::follow::FollowState;
 pub(crate) use self::hello::routes as hello_routes;
 pub(crate) use self::journal::JournalState;
+use self::seldom::Seldom;
 use super::http::listener::Listener;
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
@@ -47,8 +48,8 @@ pub(crate) struct Running {
     directory: Arc<Directory>,
     listening: Vec<Listening>,
     told: Arc<Notify>,
-    /// If this server answers DHCP.
-    dhcp: Option<DhcpServer>,
+    /// If this server answers DHCP, as long as it does.
+    dhcp: Mutex<Option<DhcpServer>>,
 }
 
 /// What it needs of the server around it.
@@ -97,7 +98,7 @@ impl Running {
                 trust: around.trust.clone(),
             },
         );
-        let leases = journal::known_leases(&around.site, &settings.pxe).await;
+        let leases = around.site.take_pxe_leases(&around.server, &settings.pxe.pools()).await;
         let leases = leases.map_err(|error| super::site_failure(&error))?;
         directory.counts().know(&leases, SystemTime::now());
         let addresses = networks::addresses(&settings.pxe)?;
@@ -131,7 +132,7 @@ impl Running {
             }
         }
         let told = directory.told().clone();
-        Ok(Arc::new(Self { point, tftp, directory, listening, told, dhcp }))
+        Ok(Arc::new(Self { point, tftp, directory, listening, told, dhcp: Mutex::new(dhcp) }))
     }
 
     /// Where machines are answered.
@@ -151,9 +152,13 @@ impl Running {
 
     /// Has DHCP forget whose an address is.
     pub(crate) fn withdraw(&self, address: Ipv4Addr) {
-        if let Some(dhcp) = &self.dhcp {
+        if let Some(dhcp) = &*self.dhcp() {
             dhcp.withdraw(address);
         }
+    }
+
+    fn dhcp(&self) -> MutexGuard<'_, Option<DhcpServer>> {
+        self.dhcp.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Told when a machine has news.
@@ -171,8 +176,12 @@ impl Running {
         (self.directory.memory().state().borrow().clone(), self.directory.journal().state().borrow().clone())
     }
 
-    /// Tells the site what it does not know yet.
-    pub(crate) async fn flush(&self, limit: Duration) -> bool {
+    /// Answers no more DHCP, as what it promised from now on would not be kept, and tells the site what it does not
+    /// know yet. Whether it could within `limit`.
+    pub(crate) async fn finish(&self, limit: Duration) -> bool {
+        let dhcp = self.dhcp().take();
+        // It ends after the request that it answers now.
+        let _ = tokio::task::spawn_blocking(move || drop(dhcp)).await;
         self.directory.flush(limit).await
     }
 }
@@ -184,8 +193,13 @@ fn start_dhcp(
     directory: Arc<Directory>,
 ) -> Result<Option<DhcpServer>, Failure> {
     let Some(how) = settings.pxe.dhcp_settings() else { return Ok(None) };
-    let notes = point.clone();
+    let (notes, unsent) = (point.clone(), Seldom::default());
     let tell = move |event: dhcp::Event| {
+        if matches!(event, dhcp::Event::Unsent { .. })
+            && let Some(more) = unsent.is_due(Instant::now())
+        {
+            warn!(more, "DHCP: {event}");
+        }
         directory.counts().dhcp(&event);
         notes.note_dhcp(&event);
         if let dhcp::Event::LeaseChanged(change) = &event {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::directory::Directory as SiteDirectory;
-use super::journal::{JournalState, known_leases};
+use super::journal::JournalState;
 use crate::config::{Loaded, ServeArguments, Settings, Surroundings};
 use crate::site::{Backend, BootFilter, ComputerRow, DeploymentRow, DeploymentTarget, PolicyChange, Site};
 
@@ -67,7 +67,7 @@ impl Bed {
 
     async fn leases(&self) -> Vec<Lease> {
         let settings = self.settings.borrow().clone();
-        known_leases(&self.site, &settings.pxe).await.unwrap()
+        self.site.take_pxe_leases("here", &settings.pxe.pools()).await.unwrap()
     }
 
     async fn noted(&self) -> Vec<String> {

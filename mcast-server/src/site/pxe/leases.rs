@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use pxe::dhcp::{ClientId, Lease, Network};
+use pxe::dhcp::{ClientId, Lease, Network, Pool};
 use pxe::machine::Mac;
 use serde::{Serialize, Serializer};
 use sqlx::Row;
@@ -78,34 +78,57 @@ impl Site {
         .await
     }
 
-    /// Forgets addresses that their clients have no more.
+    /// Forgets addresses that their clients have no more; of those that another one than `server` has given since,
+    /// none, if it is named.
     ///
     /// # Errors
     /// [`SiteError`] of the database.
-    pub(crate) async fn delete_pxe_leases(&self, gone: &[(Network, Ipv4Addr)]) -> Result<(), SiteError> {
+    pub(crate) async fn delete_pxe_leases(
+        &self,
+        server: Option<&str>,
+        gone: &[(Network, Ipv4Addr)],
+    ) -> Result<(), SiteError> {
         self.within(WORK_LIMIT, async {
             let mut work = self.write(Lock::None).await?;
             for (network, address) in gone {
-                let sql = "DELETE FROM pxe_leases WHERE network = $1 AND address = $2";
+                let sql = "DELETE FROM pxe_leases WHERE network = $1 AND address = $2 AND ($3 = '' OR server = $3)";
                 let query = sqlx::query(sql).bind(network.to_string()).bind(address.to_string());
-                query.execute(work.sql()).await?;
+                query.bind(server.unwrap_or_default()).execute(work.sql()).await?;
             }
             work.commit().await
         })
         .await
     }
 
-    /// The addresses of a network that were given, whoever gave them: also those whose time is over.
+    /// Gives a starting server its addresses: those that it gave itself, and those in `pools` of it that another one
+    /// gave, whose place it takes. All are its own from now on, each client's newest one first, also those whose time
+    /// is over.
     ///
     /// # Errors
     /// [`SiteError`] of the database.
-    pub(crate) async fn pxe_leases_in(&self, network: Network) -> Result<Vec<PxeLeaseRow>, SiteError> {
+    pub(crate) async fn take_pxe_leases(&self, server: &str, pools: &[Pool]) -> Result<Vec<Lease>, SiteError> {
         self.within(WORK_LIMIT, async {
-            let mut work = self.read().await?;
-            let sql = "SELECT network, address, client, mac, until_ms FROM pxe_leases WHERE network = $1";
-            let rows = sqlx::query(sql).bind(network.to_string()).fetch_all(work.sql()).await?;
-            work.finish();
-            rows.iter().map(lease).collect()
+            let mut work = self.write(Lock::Pxe).await?;
+            let sql = "SELECT network, address, client, mac, until_ms, server FROM pxe_leases ORDER BY until_ms DESC";
+            let mut leases = Vec::new();
+            for row in sqlx::query(sql).fetch_all(work.sql()).await? {
+                let (found, by): (_, String) = (lease(&row)?, row.try_get("server")?);
+                // The network may have been given another size since.
+                let Some(pool) = pools.iter().find(|pool| pool.network.contains(found.address)) else { continue };
+                if by != server && !pool.contains(found.address) {
+                    continue;
+                }
+                let own = PxeLeaseRow { network: pool.network, ..found.clone() };
+                if by != server || own.network != found.network {
+                    let sql = "DELETE FROM pxe_leases WHERE network = $1 AND address = $2";
+                    let query = sqlx::query(sql).bind(found.network.to_string()).bind(found.address.to_string());
+                    query.execute(work.sql()).await?;
+                    put(&mut work, server, std::slice::from_ref(&own)).await?;
+                }
+                leases.push(own.into_lease());
+            }
+            work.commit().await?;
+            Ok(leases)
         })
         .await
     }
@@ -155,11 +178,15 @@ async fn put(work: &mut Work, server: &str, rows: &[PxeLeaseRow]) -> Result<(), 
 }
 
 fn lease(row: &AnyRow) -> Result<PxeLeaseRow, sqlx::Error> {
+    let mac = parsed(row, "mac")?;
+    let client = ClientId::parse(row.try_get("client")?, mac);
+    let client =
+        client.map_err(|error| sqlx::Error::ColumnDecode { index: "client".to_owned(), source: error.into() })?;
     Ok(PxeLeaseRow {
         network: parsed(row, "network")?,
         address: parsed(row, "address")?,
-        client: parsed(row, "client")?,
-        mac: parsed(row, "mac")?,
+        client,
+        mac,
         until_ms: row.try_get("until_ms")?,
     })
 }

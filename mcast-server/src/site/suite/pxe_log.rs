@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, SystemTime};
 
 use pxe::boot::{BootNote, Stage};
-use pxe::dhcp::{ClientId, Lease, Network};
+use pxe::dhcp::{ClientId, Lease, Network, Pool};
 use pxe::machine::{Machine, Platform};
 
 use super::bed::{Bed, run};
@@ -68,7 +68,8 @@ pub(super) async fn leases_outlive_their_server(bed: &Bed) {
         let until = Duration::from_secs(now.as_secs() + seconds);
         Lease { address: [10, 0, 0, last].into(), client, mac: mac(last), until }
     };
-    let (nine, ten) = (lease(9, ClientId::Card(mac(9)), 600), lease(10, ClientId::Other(vec![0xff, 0, 7]), 600));
+    let (nine, ten) =
+        (lease(9, ClientId::Card(mac(9)), 600), lease(10, ClientId::Other(mac(10), vec![0xff, 0, 7]), 600));
     let over = lease(11, ClientId::Card(mac(11)), 0);
     site.add_computer(&computer("pc-9", 9)).await.unwrap();
     let rows = [&ten, &nine, &over].map(|lease| PxeLeaseRow::new(network, lease));
@@ -81,11 +82,20 @@ pub(super) async fn leases_outlive_their_server(bed: &Bed) {
     assert_eq!((seen[0].server_name.as_str(), seen[0].computer.as_deref()), ("server a", Some("pc-9")));
     assert_eq!(seen[2].server_name, "gone");
 
-    let longer = Lease { until: nine.until + Duration::from_secs(60), mac: mac(3), ..nine.clone() };
+    let longer = Lease { until: nine.until + Duration::from_secs(60), ..nine.clone() };
     site.put_pxe_leases("a", &[PxeLeaseRow::new(network, &longer)]).await.unwrap();
-    site.delete_pxe_leases(&[(network, ten.address), (elsewhere, nine.address)]).await.unwrap();
-    let mut loaded: Vec<_> =
-        other.pxe_leases_in(network).await.unwrap().into_iter().map(PxeLeaseRow::into_lease).collect();
-    loaded.sort_by_key(|lease| lease.address);
-    assert_eq!(loaded, [longer, over]);
+    site.delete_pxe_leases(Some("a"), &[(network, ten.address), (elsewhere, nine.address)]).await.unwrap();
+    let pool = |last: u8| Pool::new(network, [10, 0, 0, 100].into(), [10, 0, 0, last].into());
+    assert_eq!(other.take_pxe_leases("a", &[pool(150)]).await.unwrap(), [longer.clone(), over.clone()]);
+    assert_eq!(other.take_pxe_leases("b", &[pool(150)]).await.unwrap(), [], "another server's");
+
+    // Its successor, which gives of a network that was made larger.
+    let large: Network = "10.0.0.0/23".parse().unwrap();
+    let heir = Pool::new(large, [10, 0, 0, 1].into(), [10, 0, 1, 250].into());
+    assert_eq!(other.take_pxe_leases("b", std::slice::from_ref(&heir)).await.unwrap(), [longer.clone(), over]);
+    let gone = [(network, nine.address), (large, nine.address)];
+    site.delete_pxe_leases(Some("a"), &gone).await.unwrap();
+    assert_eq!(site.pxe_leases().await.unwrap()[0].row.network, large, "it is the successor's now");
+    site.delete_pxe_leases(None, &gone).await.unwrap();
+    assert!(site.pxe_leases().await.unwrap().iter().all(|seen| seen.row.network == elsewhere));
 }

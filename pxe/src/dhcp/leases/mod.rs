@@ -89,6 +89,9 @@ pub(super) struct Wish<'a> {
     pub(super) reserved: Option<Ipv4Addr>,
     /// The address that the client asks for.
     pub(super) requested: Option<Ipv4Addr>,
+    /// Whether an address that it has may stay its own: the pool may have changed since, and what the site keeps for
+    /// whom.
+    pub(super) may_keep: &'a dyn Fn(Ipv4Addr) -> bool,
 }
 
 /// Addresses that must not be given: a server's, a router's, another machine's. Reserved ones are asked for too.
@@ -191,7 +194,7 @@ impl Leases {
         let address = wish
             .reserved
             .filter(|address| self.may_claim(room, wish, *address))
-            .or(current.filter(|address| !blocked(*address)))
+            .or(current.filter(|address| (wish.may_keep)(*address)))
             .or(wish.requested.filter(free))
             .or_else(|| self.search(now, room, wish.mac, blocked))?;
         if current == Some(address) {
@@ -215,7 +218,7 @@ impl Leases {
     ) -> bool {
         let Some(Room { pool, .. }) = self.rooms.get(room) else { return false };
         let until = now + pool.lease;
-        let own = self.held.get(&address).is_some_and(|held| held.is_of(wish.client));
+        let own = self.held.get(&address).is_some_and(|held| held.is_of(wish.client)) && (wish.may_keep)(address);
         let reserved = wish.reserved == Some(address) && self.may_claim(room, wish, address);
         let free = pool.contains(address) && !blocked(address) && !self.held.contains_key(&address);
         if !(own || reserved || free) {

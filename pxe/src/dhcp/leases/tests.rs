@@ -24,7 +24,7 @@ fn card(number: u8) -> (ClientId, Mac) {
 }
 
 fn wish((client, mac): &(ClientId, Mac)) -> Wish<'_> {
-    Wish { client, mac: *mac, reserved: None, requested: None }
+    Wish { client, mac: *mac, reserved: None, requested: None, may_keep: &|_| true }
 }
 
 impl Leases {
@@ -100,12 +100,24 @@ fn a_reserved_address_that_somebody_has_is_not_taken_away() {
 fn a_reserved_address_follows_the_card_from_one_identifier_to_the_next() {
     let mut leases = leases(9);
     let (_, mac) = card(1);
-    for client in [ClientId::Card(mac), ClientId::Other(vec![255, 1])] {
-        let wish = Wish { client: &client, mac, reserved: Some(address(7)), requested: None };
+    for client in [ClientId::Card(mac), ClientId::Other(mac, vec![255, 1])] {
+        let wish = Wish { client: &client, mac, reserved: Some(address(7)), requested: None, may_keep: &|_| true };
         assert_eq!(leases.offer(NOW, 0, &wish, NOTHING), Some(address(7)));
         assert!(leases.grant(NOW, 0, &wish, address(7), NOTHING));
     }
     assert_eq!(leases.leases().count(), 1);
+}
+
+#[test]
+fn what_may_not_stay_its_own_is_neither_offered_nor_granted_again() {
+    let mut leases = leases(2);
+    let old = leases.lease_to(NOW, 1);
+    let id = card(1);
+    let wish = Wish { may_keep: &|_| false, ..wish(&id) };
+    assert!(!leases.grant(NOW, 0, &wish, old, &|address| address == old));
+    assert_eq!(leases.leases().count(), 1, "it may not have heard the no");
+    let new = leases.offer(NOW, 0, &wish, &|address| address == old).unwrap();
+    assert!(new != old && leases.leases().count() == 0);
 }
 
 #[test]

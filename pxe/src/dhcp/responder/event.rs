@@ -20,6 +20,17 @@ pub enum Event {
     Ignored(Ignored),
     /// A lease began, goes on or ended. Told before the answer that promises it.
     LeaseChanged(LeaseChange),
+    /// An answer could not be sent.
+    Unsent {
+        /// Where to.
+        to: Destination,
+        /// By which address of ours.
+        source: Ipv4Addr,
+        /// By which interface.
+        interface: String,
+        /// What the system says.
+        error: String,
+    },
 }
 
 /// A request that was answered.
@@ -143,7 +154,7 @@ impl Event {
         match self {
             Self::Answered(answered) => Some(&answered.machine),
             Self::Ignored(ignored) => ignored.machine.as_ref(),
-            Self::LeaseChanged(_) => None,
+            Self::LeaseChanged(_) | Self::Unsent { .. } => None,
         }
     }
 }
@@ -165,6 +176,9 @@ impl fmt::Display for Event {
             }
             Self::LeaseChanged(LeaseChange::Ended { lease, why }) => {
                 write!(f, "the lease of {} by {} ended: {}", lease.address, lease.mac, why.name())
+            }
+            Self::Unsent { to, source, interface, error } => {
+                write!(f, "an answer from {source} {to} by {interface} could not be sent: {error}")
             }
         }
     }

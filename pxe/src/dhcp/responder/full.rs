@@ -22,22 +22,26 @@ impl Responder {
     }
 
     fn discover(&mut self, now: Time, arrival: &Arrival<'_>, request: &Request) -> Result<Reply, Silence> {
-        let (room, pool) = self.room(arrival, request)?;
+        let mut rooms = self.rooms(arrival, request)?;
+        rooms.sort_by_key(|(room, _)| self.leases.lease_of(*room, &request.client).is_none());
         self.check_wanted(request)?;
         self.be_patient(now, request)?;
-        let server = self.server(arrival, Some(pool.network))?;
-        let wish = wish(&*self.booting, request);
-        let offered = {
-            let blocked = blocked(&self.settings, &*self.booting, arrival.locals, &pool);
-            self.leases.offer(now, room, &wish, &blocked)
-        };
-        let address = offered.ok_or(Silence::PoolFull(pool.network))?;
-        Ok(self.with_address(Kind::Offer, request, server, Terms { address: Some(address), pool }))
+        let mut full = Silence::NoAddress;
+        for (room, pool) in rooms {
+            let server = self.server(arrival, request, Some(pool.network))?;
+            let giving = Giving::new(&self.settings, &*self.booting, arrival.locals, &pool, request);
+            let (may_keep, blocked) = (|address| giving.may_keep(address), |address| giving.is_blocked(address));
+            if let Some(address) = self.leases.offer(now, room, &giving.wish(&may_keep), &blocked) {
+                return Ok(self.with_address(Kind::Offer, request, server, Terms { address: Some(address), pool }));
+            }
+            full = Silence::PoolFull(pool.network);
+        }
+        Err(full)
     }
 
     fn request(&mut self, now: Time, arrival: &Arrival<'_>, request: &Request) -> Result<Reply, Silence> {
         if let Some(other) = request.server.filter(|server| !self.is_ours(arrival, *server)) {
-            if let Ok((room, _)) = self.room(arrival, request) {
+            for (room, _) in self.rooms(arrival, request).unwrap_or_default() {
                 self.leases.drop_offer(room, &request.client);
             }
             return Err(Silence::OtherServer(other));
@@ -48,7 +52,7 @@ impl Responder {
         }
         let (room, pool) = self.room(arrival, request)?;
         self.check_wanted(request)?;
-        let server = self.server(arrival, Some(pool.network))?;
+        let server = self.server(arrival, request, Some(pool.network))?;
         // RFC 2131 §4.3.2: SELECTING names the server, INIT-REBOOT only the address, RENEWING has the address.
         let address = request.requested.or(request.address()).ok_or(Silence::NothingAsked)?;
         let chosen = request.server.is_some();
@@ -58,15 +62,17 @@ impl Responder {
         let authoritative = self.settings.authoritative();
         // A lease may have been forgotten, or another server's; only who is alone on the network may judge.
         let tried = chosen || own || (renewing && authoritative && !self.leases.is_held(address));
-        let wish = wish(&*self.booting, request);
         let granted = inside && tried && {
-            let blocked = blocked(&self.settings, &*self.booting, arrival.locals, &pool);
-            self.leases.grant(now, room, &wish, address, &blocked)
+            let giving = Giving::new(&self.settings, &*self.booting, arrival.locals, &pool, request);
+            let (may_keep, blocked) = (|address| giving.may_keep(address), |address| giving.is_blocked(address));
+            self.leases.grant(now, room, &giving.wish(&may_keep), address, &blocked)
         };
         if granted {
             return Ok(self.with_address(Kind::Ack, request, server, Terms { address: Some(address), pool }));
         }
-        if chosen || (authoritative && (!inside || self.leases.is_held(address))) {
+        // Its own and not granted: it is kept for another machine now, or no longer in the pool. The lease stands until
+        // it asks anew, as it may not hear this.
+        if own || chosen || (authoritative && (!inside || self.leases.is_held(address))) {
             return Ok(Reply::new(Kind::Nak, server));
         }
         Err(Silence::UnknownLease(address))
@@ -76,7 +82,7 @@ impl Responder {
         let (_, pool) = self.room(arrival, request)?;
         self.check_wanted(request)?;
         request.address().ok_or(Silence::NothingAsked)?;
-        let server = self.server(arrival, Some(pool.network))?;
+        let server = self.server(arrival, request, Some(pool.network))?;
         Ok(self.with_address(Kind::Ack, request, server, Terms { address: None, pool }))
     }
 
@@ -101,15 +107,31 @@ impl Responder {
 
     /// The pool of the client's network.
     fn room(&self, arrival: &Arrival<'_>, request: &Request) -> Result<(usize, Pool), Silence> {
-        // What a relay agent says goes before what the client says; a client that renews is where its address is.
-        let told = request.link.or(request.relay()).or(request.address());
-        let room = match told {
-            Some(address) => self.leases.room_of(address),
-            None => arrival.locals.iter().find_map(|local| self.leases.room_of(local.address)),
-        };
-        let nowhere = told.or(arrival.locals.first().map(|local| local.address));
-        let found = room.and_then(|room| Some((room, self.leases.pool(room)?.clone())));
-        found.ok_or(nowhere.map_or(Silence::NoAddress, Silence::NoPool))
+        let mut rooms = self.rooms(arrival, request)?;
+        let wanted = request.requested.or(request.address());
+        let fits = |(_, pool): &(usize, Pool)| wanted.is_some_and(|address| pool.network.contains(address));
+        Ok(rooms.swap_remove(rooms.iter().position(fits).unwrap_or(0)))
+    }
+
+    /// The pools of the client's link, at least one; an interface with several addresses may have several.
+    fn rooms(&self, arrival: &Arrival<'_>, request: &Request) -> Result<Vec<(usize, Pool)>, Silence> {
+        // What a relay agent says goes before what the client says; a client that renews is where its address is, or
+        // comes from elsewhere to this link.
+        let told = request.link.or(request.relay());
+        let room = told.or(request.address()).and_then(|address| self.leases.room_of(address));
+        let mut rooms = Vec::from_iter(room);
+        if rooms.is_empty() && told.is_none() {
+            let here = arrival.locals.iter().filter_map(|local| self.leases.room_of(local.address));
+            here.for_each(|room| {
+                if !rooms.contains(&room) {
+                    rooms.push(room)
+                }
+            });
+        }
+        let found: Vec<_> =
+            rooms.into_iter().filter_map(|room| Some((room, self.leases.pool(room)?.clone()))).collect();
+        let nowhere = told.or(request.address()).or(arrival.locals.first().map(|local| local.address));
+        if found.is_empty() { Err(nowhere.map_or(Silence::NoAddress, Silence::NoPool)) } else { Ok(found) }
     }
 
     fn check_wanted(&self, request: &Request) -> Result<(), Silence> {
@@ -125,23 +147,50 @@ impl Responder {
     }
 }
 
-fn wish<'a>(booting: &dyn Booting, request: &'a Request) -> Wish<'a> {
-    let reserved = booting.reserved(&request.machine);
-    Wish { client: &request.client, mac: request.machine.mac, reserved, requested: request.requested }
-}
-
-/// Addresses that a pool must not give: ours, its routers', its name servers', and those kept for a machine.
-fn blocked<'a>(
+/// What decides whether a client gets an address.
+struct Giving<'a> {
     settings: &'a Settings,
     booting: &'a dyn Booting,
     locals: &'a [Local],
     pool: &'a Pool,
-) -> impl Fn(Ipv4Addr) -> bool + use<'a> {
-    move |address| {
-        settings.server == Some(address)
-            || pool.router == Some(address)
-            || pool.dns.contains(&address)
-            || locals.iter().any(|local| local.address == address)
-            || booting.is_reserved(address)
+    request: &'a Request,
+    /// The address that the site keeps for it.
+    reserved: Option<Ipv4Addr>,
+}
+
+impl<'a> Giving<'a> {
+    fn new(
+        settings: &'a Settings,
+        booting: &'a dyn Booting,
+        locals: &'a [Local],
+        pool: &'a Pool,
+        request: &'a Request,
+    ) -> Self {
+        let reserved = booting.reserved(&request.machine);
+        Self { settings, booting, locals, pool, request, reserved }
+    }
+
+    fn wish(&self, may_keep: &'a dyn Fn(Ipv4Addr) -> bool) -> Wish<'a> {
+        let Request { client, machine, requested, .. } = self.request;
+        Wish { client, mac: machine.mac, reserved: self.reserved, requested: *requested, may_keep }
+    }
+
+    /// Ours, a router's or a name server's.
+    fn is_a_servers(&self, address: Ipv4Addr) -> bool {
+        self.settings.server == Some(address)
+            || self.pool.router == Some(address)
+            || self.pool.dns.contains(&address)
+            || self.locals.iter().any(|local| local.address == address)
+    }
+
+    /// Whether the pool must not give it.
+    fn is_blocked(&self, address: Ipv4Addr) -> bool {
+        self.is_a_servers(address) || self.booting.is_reserved(address)
+    }
+
+    /// Whether it may stay whose it is.
+    fn may_keep(&self, address: Ipv4Addr) -> bool {
+        let may = self.reserved == Some(address) || self.booting.may_keep(&self.request.machine, address);
+        !self.is_a_servers(address) && (may || self.pool.contains(address) && !self.booting.is_reserved(address))
     }
 }

@@ -208,7 +208,7 @@ impl Responder {
                     return Err(Silence::NotBooting);
                 }
                 self.be_patient(now, request)?;
-                let server = self.server(arrival, None)?;
+                let server = self.server(arrival, request, None)?;
                 let reply = Reply { boot: self.boot(request, server, true), ..Reply::new(Kind::Offer, server) };
                 reply.only_if_it_boots()
             }
@@ -240,7 +240,7 @@ impl Responder {
         if let Some(other) = request.server.filter(|server| !self.is_ours(arrival, *server)) {
             return Err(Silence::OtherServer(other));
         }
-        let server = self.server(arrival, None)?;
+        let server = self.server(arrival, request, None)?;
         let reply = Reply { boot: self.boot(request, server, false), ..Reply::new(Kind::Ack, server) };
         reply.only_if_it_boots()
     }
@@ -275,14 +275,21 @@ impl Responder {
         if delay.is_zero() {
             return Ok(());
         }
-        let waited = self.patience.waited(now, request.machine.mac, request.seconds());
-        if waited < delay { Err(Silence::Delayed { waited, delay }) } else { Ok(()) }
+        let Request { machine, .. } = request;
+        self.patience
+            .ask(now, machine.mac, machine.ipxe, request.seconds(), delay)
+            .map_err(|waited| Silence::Delayed { waited, delay })
     }
 
-    /// The address of ours that a machine in `network` is told.
-    fn server(&self, arrival: &Arrival<'_>, network: Option<Network>) -> Result<Ipv4Addr, Silence> {
-        let near = network.and_then(|network| arrival.locals.iter().find(|local| network.contains(local.address)));
-        let local = near.or(arrival.locals.first()).map(|local| local.address);
+    /// The address of ours that a machine is told: in the network of which it gets an address, else where it, its
+    /// relay agent or its datagram is from.
+    fn server(&self, arrival: &Arrival<'_>, request: &Request, network: Option<Network>) -> Result<Ipv4Addr, Silence> {
+        let locals = arrival.locals;
+        let inside = network.and_then(|network| locals.iter().find(|local| network.contains(local.address)));
+        let places = [request.address(), request.relay(), Some(*arrival.from.ip())];
+        let mut near = places.into_iter().flatten();
+        let near = || near.find_map(|place| locals.iter().find(|local| local.network().contains(place)));
+        let local = inside.or_else(near).or(locals.first()).map(|local| local.address);
         self.settings.server.or(local).ok_or(Silence::NoAddress)
     }
 

@@ -125,16 +125,25 @@ impl Options {
         Ok(())
     }
 
-    /// Appends them and End, as long as the message stays within `limit` bytes; the numbers of those left out.
+    /// Appends them and End, as long as the message stays within `limit` bytes; the numbers of those left out. What
+    /// relay agents look for at the end stands there, and has its room before all others.
     pub(super) fn write(&self, out: &mut Vec<u8>, limit: usize) -> Vec<u8> {
+        let (last, others): (Vec<_>, Vec<_>) = self.0.iter().partition(|(code, _)| *code == code::RELAY);
         let mut left_out = Vec::new();
-        for (code, value) in &self.0 {
-            let parts = value.len().div_ceil(MAX_PART).max(1);
-            if out.len() + 2 * parts + value.len() + 1 > limit {
-                left_out.push(*code);
-                continue;
+        let mut room = limit.saturating_sub(out.len() + 1);
+        // In the order of their claims on the room; then in that of the message.
+        let mut fitting = |(code, value): &&(u8, Vec<u8>)| {
+            let fits = room.checked_sub(written(value));
+            match fits {
+                Some(rest) => room = rest,
+                None => left_out.push(*code),
             }
-            for part in 0..parts {
+            fits.is_some()
+        };
+        let last: Vec<_> = last.into_iter().filter(&mut fitting).collect();
+        let others: Vec<_> = others.into_iter().filter(&mut fitting).collect();
+        for (code, value) in others.into_iter().chain(last) {
+            for part in 0..parts(value) {
                 let part = value.iter().skip(part * MAX_PART).take(MAX_PART);
                 out.extend([*code, part.len() as u8]);
                 out.extend(part);
@@ -143,4 +152,14 @@ impl Options {
         out.push(code::END);
         left_out
     }
+}
+
+/// How many parts a value has.
+fn parts(value: &[u8]) -> usize {
+    value.len().div_ceil(MAX_PART).max(1)
+}
+
+/// Bytes of an option as it is written.
+fn written(value: &[u8]) -> usize {
+    2 * parts(value) + value.len()
 }

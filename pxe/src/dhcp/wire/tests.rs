@@ -121,6 +121,18 @@ fn what_does_not_fit_is_left_out_from_the_end_and_named() {
 }
 
 #[test]
+fn what_is_for_relay_agents_stands_last_and_has_its_room_before_all_others() {
+    let mut message = Message::decode(&raw(&[])).unwrap();
+    message.options.push(code::RELAY, &[1, 2, 3, 4]);
+    message.options.push(code::KIND, &[2]);
+    message.options.push(code::DOMAIN, &[b'x'; 50]);
+    let (bytes, left_out) = message.encode(HEADER_LEN + 3 + 6 + 51 + 1);
+    assert_eq!(left_out, [code::DOMAIN]);
+    assert_eq!(bytes[HEADER_LEN..HEADER_LEN + 10], [53, 1, 2, 82, 4, 1, 2, 3, 4, 255]);
+    assert!(message.encode(HEADER_LEN + 3 + 6 + 52 + 1).1.is_empty());
+}
+
+#[test]
 fn what_is_no_dhcp_is_refused() {
     assert!(matches!(Message::decode(&[]), Err(WireError::Truncated { what: "op", .. })));
     assert!(matches!(Message::decode(&raw(&[])[..239]), Err(WireError::Truncated { what: "the cookie", .. })));
@@ -154,10 +166,18 @@ prop_compose! {
     }
 }
 
+/// With what is for relay agents at the end.
+fn as_written(mut message: Message) -> Message {
+    if let Some(value) = message.options.take(code::RELAY) {
+        message.options.push(code::RELAY, &value);
+    }
+    message
+}
+
 proptest! {
     #[test]
     fn what_is_encoded_decodes_to_the_same(message in any_message()) {
-        prop_assert_eq!(Message::decode(&message.to_bytes()), Ok(message));
+        prop_assert_eq!(Message::decode(&message.to_bytes()), Ok(as_written(message)));
     }
 
     #[test]
@@ -172,7 +192,7 @@ proptest! {
             bytes[236..240].copy_from_slice(&COOKIE);
         }
         if let Ok(message) = Message::decode(&bytes) {
-            prop_assert_eq!(Message::decode(&message.to_bytes()), Ok(message));
+            prop_assert_eq!(Message::decode(&message.to_bytes()), Ok(as_written(message)));
         }
     }
 }

@@ -80,7 +80,7 @@ pub(crate) async fn forget(
         here.withdraw(address);
     }
     let gone: Vec<_> = given.iter().map(|seen| (seen.row.network, seen.row.address)).collect();
-    shared.point.site.delete_pxe_leases(&gone).await?;
+    shared.point.site.delete_pxe_leases(None, &gone).await?;
     info!(by = bearer.name, %address, "a lease is forgotten");
     Ok(done())
 }

@@ -53,7 +53,7 @@ pub(crate) struct PolicyWish {
     /// Answer machines that the site does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unknown: Option<bool>,
-    /// What to ask for before anything boots: 6 to 128 characters that an American keyboard has; null asks for
+    /// What to ask for before anything boots: 6 to 63 characters that an American keyboard has; null asks for
     /// nothing any more.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -14,7 +14,7 @@ pub(super) const LOCALS: [Local; 1] = [Local { address: SERVER, prefix: 24 }];
 /// The board of every client here.
 pub(super) const UUID: [u8; 17] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
 
-/// Boots everything but card 13; keeps 10.0.0.7 for card 7.
+/// Boots everything but card 13; keeps 10.0.0.7 for card 7, and 10.0.0.9 for a board, that of card 9.
 pub(super) struct Site;
 
 impl Site {
@@ -36,11 +36,19 @@ impl Booting for Site {
     }
 
     fn reserved(&self, machine: &Machine) -> Option<Ipv4Addr> {
-        (machine.mac.0[5] == 7).then_some([10, 0, 0, 7].into())
+        match (machine.mac.0[5], machine.uuid) {
+            (7, _) => Some([10, 0, 0, 7].into()),
+            (9, Some(_)) => Some([10, 0, 0, 9].into()),
+            _ => None,
+        }
     }
 
     fn is_reserved(&self, address: Ipv4Addr) -> bool {
-        address == Ipv4Addr::new(10, 0, 0, 7)
+        [[10, 0, 0, 7], [10, 0, 0, 9]].contains(&address.octets())
+    }
+
+    fn may_keep(&self, machine: &Machine, address: Ipv4Addr) -> bool {
+        machine.uuid.is_none() && address == Ipv4Addr::new(10, 0, 0, 9)
     }
 }
 

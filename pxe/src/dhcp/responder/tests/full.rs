@@ -1,9 +1,12 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::client::{Client, LOCALS, NOW, SERVER, Site, pool, responder};
 use crate::dhcp::wire::{BROADCAST, Kind, Message, code};
-use crate::dhcp::{Arrival, Destination, Event, LeaseChange, Mode, Pool, Responder, Settings, Silence};
+use crate::dhcp::{Arrival, Booting, Destination, Event, LeaseChange, Local, Mode, Pool, Responder, Settings, Silence};
+use crate::machine::Machine;
 
 fn full() -> Responder {
     responder(Settings::new(Site::full(vec![pool()])))
@@ -71,6 +74,106 @@ fn a_reserved_address_is_one_machines_only() {
     assert_eq!(Client::bios(1).leases(NOW, &mut full), Ipv4Addr::new(10, 0, 0, 8));
     assert!(matches!(discover(Client::bios(2)).silence(NOW, &mut full), Silence::PoolFull(_)));
     assert_eq!(Client::bios(7).leases(NOW, &mut full), Ipv4Addr::new(10, 0, 0, 7));
+}
+
+/// Keeps an address for card 99 from some moment on.
+struct Later(AtomicBool, Ipv4Addr);
+
+impl Booting for Later {
+    fn boot_file(&self, _: &Machine, _: Ipv4Addr) -> Result<String, String> {
+        Ok("boot".into())
+    }
+
+    fn reserved(&self, machine: &Machine) -> Option<Ipv4Addr> {
+        (machine.mac.0[5] == 99 && self.0.load(Relaxed)).then_some(self.1)
+    }
+
+    fn is_reserved(&self, address: Ipv4Addr) -> bool {
+        self.0.load(Relaxed) && address == self.1
+    }
+}
+
+#[test]
+fn an_address_that_is_reserved_later_is_not_prolonged_and_becomes_the_other_machines() {
+    let mut one = pool();
+    one.last = one.first;
+    let site = Arc::new(Later(AtomicBool::new(false), one.first));
+    let mut full = Responder::new(Settings::new(Site::full(vec![one.clone()])), site.clone()).unwrap();
+    let address = Client::card(1).leases(NOW, &mut full);
+    site.0.store(true, Relaxed);
+    let renewal = Client::card(1).kind(Kind::Request).at(address);
+    for later in [1800, 1900] {
+        let nak = renewal.answered(NOW + Duration::from_secs(later), &mut full);
+        assert_eq!(nak.kind(), Some(Kind::Nak), "also if it did not hear the first");
+    }
+    let now = NOW + Duration::from_secs(2000);
+    assert!(matches!(discover(Client::card(1)).silence(now, &mut full), Silence::PoolFull(_)));
+    assert!(matches!(discover(Client::card(2)).silence(now, &mut full), Silence::PoolFull(_)));
+    let over = NOW + Duration::from_secs(3601);
+    assert_eq!(Client::card(99).leases(over, &mut full), address);
+}
+
+#[test]
+fn what_a_pool_has_no_more_is_not_prolonged() {
+    let mut large = full();
+    let address = Client::card(1).leases(NOW, &mut large);
+    let lease = large.leases().next().unwrap();
+    let first = Ipv4Addr::from(if address == pool().first { [10, 0, 0, 101] } else { [10, 0, 0, 100] });
+    let small = Pool { first, last: first, ..pool() };
+    let mut full = responder(Settings::new(Site::full(vec![small])));
+    assert!(full.load(NOW, lease));
+    let renewal = Client::card(1).kind(Kind::Request).at(address);
+    assert_eq!(renewal.answered(NOW, &mut full).kind(), Some(Kind::Nak));
+    assert_ne!(discover(Client::card(1)).answered(NOW, &mut full).yiaddr, address);
+}
+
+#[test]
+fn a_computer_that_is_known_by_its_board_keeps_its_address_when_its_system_asks() {
+    let mut full = full();
+    let reserved = Ipv4Addr::new(10, 0, 0, 9);
+    assert_eq!(Client::bios(9).leases(NOW, &mut full), reserved);
+    assert_eq!(Client::card(9).leases(NOW, &mut full), reserved, "without option 97");
+    let renewal = Client::card(9).kind(Kind::Request).at(reserved);
+    assert_eq!(renewal.answered(NOW, &mut full).yiaddr, reserved);
+    assert!(pool().contains(Client::card(10).leases(NOW, &mut full)));
+}
+
+#[test]
+fn systems_that_were_copied_with_their_identifier_have_an_address_each() {
+    let mut full = full();
+    let copy = |number| Client::card(number).with(code::CLIENT_ID, &[255, 1, 2, 3, 4, 0, 2, 0, 0]);
+    let first = copy(1).leases(NOW, &mut full);
+    assert_ne!(copy(2).leases(NOW, &mut full), first);
+    assert_eq!(copy(1).leases(NOW, &mut full), first);
+}
+
+#[test]
+fn an_interface_with_two_networks_gives_addresses_of_both() {
+    let mut one = pool();
+    one.last = one.first;
+    let second = Pool::new("10.5.0.0/24".parse().unwrap(), [10, 5, 0, 100].into(), [10, 5, 0, 109].into());
+    let mut full = responder(Settings::new(Site::full(vec![one, second])));
+    let locals = [LOCALS[0], Local { address: [10, 5, 0, 1].into(), prefix: 24 }];
+    let arrival = Arrival::at_67(&locals, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68));
+    let mut leases = |client: Client| {
+        let (offer, _) = discover(client.clone()).asks_at(NOW, &mut full, arrival);
+        let offer = Message::decode(&offer.unwrap().bytes).unwrap();
+        let chosen = client.selecting(offer.yiaddr).with(code::SERVER_ID, offer.options.get(code::SERVER_ID).unwrap());
+        let ack = Message::decode(&chosen.asks_at(NOW, &mut full, arrival).0.unwrap().bytes).unwrap();
+        assert_eq!((ack.kind(), ack.yiaddr), (Some(Kind::Ack), offer.yiaddr));
+        (ack.yiaddr, ack.options.address(code::SERVER_ID).unwrap())
+    };
+    assert_eq!(leases(Client::card(1)), ([10, 0, 0, 100].into(), SERVER));
+    let (address, server) = leases(Client::card(2));
+    assert_eq!((address.octets()[1], server), (5, Ipv4Addr::new(10, 5, 0, 1)));
+    assert_eq!(leases(Client::card(2)).0, address);
+}
+
+#[test]
+fn who_comes_with_an_address_of_elsewhere_is_told_no_by_who_is_alone_on_the_network() {
+    let client = Client::card(1).kind(Kind::Request).at([192, 168, 0, 5].into());
+    assert_eq!(client.answered(NOW, &mut authoritative()).kind(), Some(Kind::Nak));
+    assert!(matches!(client.silence(NOW, &mut full()), Silence::UnknownLease(_)));
 }
 
 #[test]
@@ -196,6 +299,7 @@ fn behind_a_relay_the_network_is_the_relays() {
     assert_eq!(offer.yiaddr.octets()[1], 1);
     assert_eq!(offer.options.address(code::ROUTER), Some([10, 1, 0, 254].into()));
     assert_eq!(offer.options.get(code::RELAY), Some(&[1, 1, 9][..]));
+    assert_eq!(offer.options.iter().last().unwrap().0, code::RELAY, "where relay agents look for it");
 }
 
 #[test]

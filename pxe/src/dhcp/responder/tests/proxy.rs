@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::client::{Client, LOCALS, NOW, SERVER, UUID, responder};
 use crate::dhcp::wire::{BROADCAST, Kind, Message, code, pxe};
-use crate::dhcp::{Arrival, Destination, Event, Menu, Mode, Responder, Settings, Silence};
+use crate::dhcp::{Arrival, Destination, Event, Local, Menu, Mode, Responder, Settings, Silence};
 
 fn proxy() -> Responder {
     responder(Settings::new(Mode::Proxy))
@@ -32,6 +32,20 @@ fn everything_that_names_the_server_says_the_same() {
     assert_eq!(offer.sname, b"10.0.0.1");
     assert_eq!(offer.options.address(code::SERVER_ID), Some(SERVER));
     assert_eq!(offer.options.get(code::TFTP_SERVER), Some(&b"10.0.0.1"[..]));
+}
+
+#[test]
+fn of_several_addresses_the_nearest_is_told() {
+    let locals = [Local { address: [192, 168, 9, 2].into(), prefix: 24 }, LOCALS[0]];
+    let at = |address: Ipv4Addr| {
+        let from = SocketAddrV4::new(address, 68);
+        let request = Client::bios(1).at(address).kind(Kind::Request);
+        let (answer, _) = request.asks_at(NOW, &mut proxy(), Arrival::at_4011(&locals, from));
+        let answer = answer.unwrap();
+        (Message::decode(&answer.bytes).unwrap().siaddr, answer.source)
+    };
+    assert_eq!(at([10, 0, 0, 50].into()), (SERVER, SERVER));
+    assert_eq!(at([192, 168, 9, 50].into()), ([192, 168, 9, 2].into(), [192, 168, 9, 2].into()));
 }
 
 #[test]

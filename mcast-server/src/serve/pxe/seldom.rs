@@ -1,4 +1,4 @@
-//! Warnings about addresses of which no machine is known. They may be made up, so that there is one a second at most.
+//! Warnings that anybody on the network can cause: one a second at most.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ const SPACING: Duration = Duration::from_secs(1);
 
 /// When the last warning was, and what was not said since.
 #[derive(Debug, Default)]
-pub(super) struct Strangers {
+pub(super) struct Seldom {
     state: Mutex<(Option<Instant>, u64)>,
 }
 
-impl Strangers {
+impl Seldom {
     /// Whether to warn now, and then how many were passed over since the last time.
     pub(super) fn is_due(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -31,8 +31,8 @@ mod tests {
 
     #[test]
     fn one_a_second_is_said_and_the_others_are_counted() {
-        let (strangers, start) = (Strangers::default(), Instant::now());
-        let due = |ms| strangers.is_due(start + Duration::from_millis(ms));
+        let (seldom, start) = (Seldom::default(), Instant::now());
+        let due = |ms| seldom.is_due(start + Duration::from_millis(ms));
         assert_eq!([due(0), due(10), due(999), due(1000), due(2500)], [Some(0), None, None, Some(2), Some(0)]);
     }
 }

@@ -100,7 +100,7 @@ impl Site {
 
     fn command(&self) -> Command {
         let config = self.write_config();
-        let mut command = server();
+        let mut command = kept_out_by_modes(&server());
         command.args(["serve", "--config"]).arg(config).current_dir(self.folder.path());
         command.env("XDG_CACHE_HOME", self.path("cache")).env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET");
         command
@@ -433,9 +433,16 @@ impl Port {
     }
 }
 
-/// Whether this runs as root, whom no mode of a file keeps out.
-pub fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
+/// The program so that modes of files count for it, though these tests may run as root: util-linux takes away what
+/// has root pass by them.
+fn kept_out_by_modes(program: &Command) -> Command {
+    let program = program.get_program();
+    if !nix::unistd::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set", "-dac_override,-dac_read_search", "--"]).arg(program);
+    command
 }
 
 /// Replaces a file as a careful copy does: under another name first.

@@ -124,7 +124,7 @@ impl Responder {
             let here = arrival.locals.iter().filter_map(|local| self.leases.room_of(local.address));
             here.for_each(|room| {
                 if !rooms.contains(&room) {
-                    rooms.push(room)
+                    rooms.push(room);
                 }
             });
         }

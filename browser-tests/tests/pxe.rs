@@ -113,7 +113,7 @@ fn a_machine_is_seen_as_it_boots_and_boots_once_more_by_click() {
         room.browser.shows("#pxe [data-part=booting]", "the client runs").await?;
         room.browser.shows("#pxe [data-part=boots] tr.refused", "unknown ones are not answered").await?;
         room.browser.click("#pxe button[aria-label='Once more: install']").await?;
-        room.browser.shows("#confirm-names", known.mac()).await?;
+        room.browser.shows("#confirm-names", "room1-pc1").await?;
         room.browser.click("#confirm-yes").await?;
         room.browser.shows("#note", "install boots once more").await?;
         assert_eq!(room.point.get("pxe/deployments").await?[0]["done"], json!([]));

@@ -30,6 +30,8 @@ pub(crate) struct Parameters {
     pub(crate) trust: Option<Trust>,
     token: String,
     image: Option<String>,
+    /// What the site calls this machine.
+    computer: Option<String>,
     pub(crate) output: Option<PathBuf>,
     /// The card that booted, by `BOOTIF`.
     card: Option<String>,
@@ -73,6 +75,15 @@ impl Parameters {
         Ok(welcome.image.or_else(|| self.image.clone()).unwrap_or_default())
     }
 
+    /// What people are to read of this machine: what the site calls it, the system's own name, or its card, as a
+    /// system that was just unpacked has no name.
+    pub(crate) fn host(&self) -> String {
+        let named = |name: &String| !matches!(name.as_str(), "(none)" | "localhost" | platform::UNNAMED);
+        let own = || Some(platform::host_name()).filter(named);
+        let host = self.computer.clone().or_else(own).or_else(|| self.card.clone());
+        host.unwrap_or_else(|| platform::UNNAMED.to_owned())
+    }
+
     fn parse(text: &str, from: &Path) -> Result<Self, Failure> {
         let find = |name: &str| words(text).into_iter().rev().find_map(|word| Some(value(&word, name)?.to_owned()));
         let need = |name: &str| {
@@ -93,6 +104,7 @@ impl Parameters {
             trust: trust.transpose()?,
             token: need("mcast.token")?,
             image: find("mcast.image"),
+            computer: find("mcast.computer").filter(|name| !name.is_empty()),
             output: find("mcast.output").map(PathBuf::from),
             // 01 stands for Ethernet.
             card: find("BOOTIF").and_then(|text| Some(text.strip_prefix("01-")?.replace('-', ":").to_lowercase())),
@@ -111,7 +123,7 @@ impl Parameters {
         let trust = checked_trust(address, &content, self.trust)?;
         let macs = self.card.clone().map_or_else(platform::cards, |card| vec![card]);
         let boot = platform::boot_id().unwrap_or_else(|| id.to_string());
-        let hello = Hello { boot: &boot, host: &platform::host_name(), macs: &macs };
+        let hello = Hello { boot: &boot, host: &self.host(), macs: &macs };
         let url = format!("{}/pxe/v1/hello", base_url(address, trust.is_some()));
         let client = client(trust)?;
         loop {
@@ -184,7 +196,14 @@ mod tests {
             (found.image.as_deref(), found.card.as_deref()),
             (Some("base image.wim"), Some("52:54:00:ab:cd:01"))
         );
-        assert_eq!((found.output, found.trust), (Some(PathBuf::from("/dev/sda")), None));
+        assert_eq!((&found.output, &found.trust), (&Some(PathBuf::from("/dev/sda")), &None));
+        assert_ne!(found.host(), "(none)");
+    }
+
+    #[test]
+    fn a_machine_is_called_what_the_site_calls_it() {
+        let found = parse("mcast.server=a mcast.token=b mcast.computer=\"room 3, pc 7\"").unwrap();
+        assert_eq!(found.host(), "room 3, pc 7");
     }
 
     #[test]

@@ -2,10 +2,13 @@
 
 use std::process::Command;
 
+/// What a machine is called that has no name.
+pub(crate) const UNNAMED: &str = "unnamed";
+
 /// The machine's name, for people to read.
 pub(crate) fn host_name() -> String {
     let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "unnamed".to_owned())
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| UNNAMED.to_owned())
 }
 
 /// The MAC addresses of its network cards.

@@ -56,6 +56,8 @@ struct Order {
     /// Empty for the server's only one.
     image: String,
     output: PathBuf,
+    /// What the server is to call this machine.
+    host: String,
 }
 
 impl Order {
@@ -71,10 +73,12 @@ impl Order {
         if let Some(booted) = booted {
             let image = booted.image(arguments.wait, interrupt)?;
             let image = arguments.image.clone().unwrap_or(image);
-            return Ok(Self { server: booted.server, trust: booted.trust, image, output });
+            let host = booted.host();
+            return Ok(Self { server: booted.server, trust: booted.trust, image, output, host });
         }
         let server = arguments.server.clone().ok_or_else(|| Failure::new(Exit::Usage, "no --server is named"))?;
-        Ok(Self { server, trust: arguments.trust, image: arguments.image.clone().unwrap_or_default(), output })
+        let (image, host) = (arguments.image.clone().unwrap_or_default(), platform::host_name());
+        Ok(Self { server, trust: arguments.trust, image, output, host })
     }
 }
 
@@ -93,7 +97,7 @@ fn config(arguments: &ReceiveArguments, order: &Order) -> Result<ClientConfig, F
         image: order.image.clone(),
         output: order.output.clone(),
         fresh: arguments.fresh,
-        host: platform::host_name(),
+        host: order.host.clone(),
         target,
         wait_limit: arguments.wait,
         deaf_limit: arguments.deaf_limit,

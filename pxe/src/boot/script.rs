@@ -184,6 +184,9 @@ impl Introduction {
         if let Some(image) = &plan.deployment.image {
             let _ = write!(text, " mcast.image={}", quoted(image));
         }
+        if let Some(computer) = plan.computer.as_deref().map(quoted).filter(|computer| !computer.is_empty()) {
+            let _ = write!(text, " mcast.computer={computer}");
+        }
         text.push_str(" BOOTIF=01-${netX/mac:hexhyp}");
         text
     }
@@ -332,7 +335,7 @@ mod tests {
             clear password ||
             echo
             echo Deployment lab 7 for pc-7: boot image client, image base image.wim
-            kernel --name vmlinuz http://10.0.0.1:62997/pxe/v1/files/images/client/vmlinuz?mac=${netX/mac:hexhyp} vmlinuz initrd=initramfs0 quiet mcast.output=/dev/sda mcast.server=10.0.0.1 mcast.trust=ST3F-5NBW mcast.token=abc mcast.image="base image.wim" BOOTIF=01-${netX/mac:hexhyp} || goto failed
+            kernel --name vmlinuz http://10.0.0.1:62997/pxe/v1/files/images/client/vmlinuz?mac=${netX/mac:hexhyp} vmlinuz initrd=initramfs0 quiet mcast.output=/dev/sda mcast.server=10.0.0.1 mcast.trust=ST3F-5NBW mcast.token=abc mcast.image="base image.wim" mcast.computer=pc-7 BOOTIF=01-${netX/mac:hexhyp} || goto failed
             initrd --name initramfs0 http://10.0.0.1:62997/pxe/v1/files/images/client/initramfs.img?mac=${netX/mac:hexhyp} || goto failed
             boot || goto failed
             :failed

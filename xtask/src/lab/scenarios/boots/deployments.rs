@@ -133,7 +133,7 @@ fn client(lab: &Lab, findings: &mut Findings) -> Result<()> {
     let console = machine.console();
     findings.check(!console.contains("by unicast"), || format!("the image did not come by multicast: {console}"));
     machine.stop()?;
-    bench.wait_for_log("client")?;
+    bench.wait_for_log("runs the client, as pc-1")?;
     let printed = console.contains("mcast.token=");
     findings.check(!printed, || "the token is printed on the screen".to_owned());
     // Whoever copies the token of one machine to another gets nothing by it.

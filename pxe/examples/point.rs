@@ -69,7 +69,7 @@ impl Directory for Everybody {
         Ok(format!("example-{}", machine.mac))
     }
 
-    fn done(&self, _: &str, _: &Doer, _: bool) {}
+    fn done(&self, _: &str, _: &Doer, _: pxe::machine::Mac, _: bool) {}
 
     fn tell_of_stranger(&self, address: IpAddr, refusal: &str) {
         println!("{address} {refusal}");

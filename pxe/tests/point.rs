@@ -49,7 +49,7 @@ impl Directory for Memory {
         Ok(format!("token-{}-{}", machine.mac, deployment.name))
     }
 
-    fn done(&self, deployment: &str, by: &Doer, done: bool) {
+    fn done(&self, deployment: &str, by: &Doer, _: Mac, done: bool) {
         self.done.lock().unwrap().push((deployment.to_owned(), by.clone(), done));
     }
 

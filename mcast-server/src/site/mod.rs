@@ -55,8 +55,9 @@ pub(crate) use self::{
     error::SiteError,
     places::{LeaseRow, PlaceRow},
     pxe::{
-        BOOTS_KEPT, BootFilter, BootRow, BootSeen, ComputerRow, DeploymentRow, DeploymentTarget, DoneRow, PolicyChange,
-        Position, PxeError, PxeLeaseRow, PxeLeaseSeen, Redeemed, Snapshot, TOKEN_LIFE, TokenRefusal, moment_of,
+        BOOTS_KEPT, BootFilter, BootRow, BootSeen, ComputerRow, DeploymentRow, DeploymentTarget, DoneMark, DoneRow,
+        PolicyChange, Position, PxeError, PxeLeaseRow, PxeLeaseSeen, Redeemed, Snapshot, TOKEN_LIFE, TokenRefusal,
+        moment_of,
     },
     recorder::{Recorder, RecorderState},
     servers::{BEAT, SERVER_TIMEOUT, ServerRow, ServerSeen},

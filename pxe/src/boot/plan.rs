@@ -190,11 +190,19 @@ pub fn choose<'a>(
     Err(spent.unwrap_or_else(|| Refusal::NothingDeployed { who: who() }))
 }
 
-/// Whether it has booted it, perhaps before the site knew it: then by a card that is its own.
+/// Whether it has booted it, perhaps before the site knew it: then by a card of its own, or by the one that it comes
+/// by now, if none is known. What is in doubt is done, as a disk would be written once more.
 fn is_done(site: &Site, deployment: &str, computer: Option<&Computer>, machine: &Machine) -> bool {
     let by = |doer| site.done.contains(&(deployment.to_owned(), doer));
-    let own = computer.is_none_or(|computer| computer.macs.contains(&machine.mac));
-    by(Doer::of(computer.map(|computer| computer.name.as_str()), machine)) || own && by(Doer::Machine(machine.mac))
+    match computer {
+        None => by(Doer::Machine(machine.mac)),
+        Some(Computer { name, macs, .. }) if macs.is_empty() => {
+            by(Doer::Computer(name.clone())) || by(Doer::Machine(machine.mac))
+        }
+        Some(Computer { name, macs, .. }) => {
+            by(Doer::Computer(name.clone())) || macs.iter().any(|mac| by(Doer::Machine(*mac)))
+        }
+    }
 }
 
 fn fits(deployment: &Deployment, computer: Option<&Computer>) -> bool {
@@ -306,11 +314,12 @@ mod tests {
     #[test]
     fn once_is_once_for_a_computer_whatever_card_it_comes_by() {
         let once = Deployment { once: true, ..deployment("d", Target::All) };
-        let mut board = computer("board", 0, Some(uuid(1)));
-        board.macs.clear();
+        let board = computer("board", 5, Some(uuid(1)));
+        let mut bare = computer("bare", 0, Some(uuid(2)));
+        bare.macs.clear();
         let mut two = computer("two", 1, None);
         two.macs.push(mac(2));
-        let mut site = site(vec![board, two], vec![once]);
+        let mut site = site(vec![board, bare, two], vec![once]);
         site.policy.unknown = true;
         let is_done = |site: &Site, card, board| {
             matches!(chosen(site, &Machine { uuid: board, ..machine(card) }), Err(Refusal::Done { .. }))
@@ -322,8 +331,10 @@ mod tests {
         site.done.insert(("d".to_owned(), Doer::Machine(mac(7))));
         assert!(is_done(&site, 7, None));
         assert!(!is_done(&site, 7, Some(uuid(1))), "another computer, by its board");
+        assert!(is_done(&site, 7, Some(uuid(2))), "it may be that one: no card of it is known");
         site.computers[0].macs.push(mac(7));
         assert!(is_done(&site, 7, Some(uuid(1))), "its own card, by which it did it before it was known");
+        assert!(is_done(&site, 5, None), "and then by either");
     }
 
     #[test]

@@ -146,8 +146,8 @@ pub trait Directory: Send + Sync + 'static {
         deployment: &Deployment,
     ) -> impl Future<Output = Result<String, DirectoryError>> + Send;
 
-    /// A deployment for once was booted; or not after all, as what was loaded could not be started.
-    fn done(&self, deployment: &str, by: &Doer, done: bool);
+    /// A deployment for once was booted by the card `mac`; or not after all, as what was loaded could not be started.
+    fn done(&self, deployment: &str, by: &Doer, mac: Mac, done: bool);
 
     /// Something happened.
     fn tell(&self, note: BootNote);

@@ -10,6 +10,7 @@
 //! that server. Behind relay agents the proxy therefore stands on a host of its own. The other server must not take
 //! port 4011, and is best started first: started later, it would not get the unicast of its own clients.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
@@ -164,9 +165,11 @@ impl DhcpServer {
         let clock = Clock::new();
         let share = config.settings.mode == Mode::Proxy;
         let mut responder = Responder::new(config.settings, booting)?;
-        for lease in config.leases {
-            responder.load(clock.now(), lease);
-        }
+        let loaded = config.leases.into_iter().filter_map(|lease| {
+            let address = lease.address;
+            responder.load(clock.now(), lease).then_some(address)
+        });
+        let loaded = loaded.collect();
         let links = Interface::find(&config.interfaces)?
             .into_iter()
             .map(|interface| Link::open(interface, share))
@@ -176,7 +179,7 @@ impl DhcpServer {
         let wake = wake.map_err(|error| DriverError::Thread(error.into()))?;
         let orders = Arc::new(Orders { stop: AtomicBool::new(false), withdrawn: Mutex::default(), wake });
         let looked = clock.now();
-        let worker = Worker { clock, responder, links, share, events, orders: Arc::clone(&orders), looked };
+        let worker = Worker { clock, responder, links, share, events, orders: Arc::clone(&orders), looked, loaded };
         let builder = thread::Builder::new().name("pxe-dhcp".into());
         let thread = builder.spawn(move || worker.run()).map_err(DriverError::Thread)?;
         Ok(Self { listening, orders, thread: Some(thread) })
@@ -236,16 +239,6 @@ impl Link {
     }
 }
 
-/// Passes on what happened, with the ends of leases by the system's clock.
-fn tell(responder: &mut Responder, clock: &Clock, events: &mut impl FnMut(Event)) {
-    while let Some(mut event) = responder.poll_event() {
-        if let Event::LeaseChanged(LeaseChange::Granted(lease) | LeaseChange::Ended { lease, .. }) = &mut event {
-            lease.until = clock.told(lease.until);
-        }
-        events(event);
-    }
-}
-
 /// The thread's part.
 struct Worker<F> {
     clock: Clock,
@@ -255,6 +248,8 @@ struct Worker<F> {
     events: F,
     orders: Arc<Orders>,
     looked: Time,
+    /// Leases of an earlier life that were not renewed in this one: what is kept of them is by a clock that was right.
+    loaded: HashSet<Ipv4Addr>,
 }
 
 impl<F: FnMut(Event)> Worker<F> {
@@ -269,7 +264,7 @@ impl<F: FnMut(Event)> Worker<F> {
             }
             let now = self.clock.now();
             self.responder.handle_timeout(now);
-            tell(&mut self.responder, &self.clock, &mut self.events);
+            self.tell();
             if now >= self.looked + LOOK_AGAIN {
                 self.looked = now;
                 self.look_at_clock();
@@ -306,29 +301,45 @@ impl<F: FnMut(Event)> Worker<F> {
     /// Answers what has come to one socket, within its turn.
     fn serve(&mut self, link: usize, boot_port: bool, buffer: &mut [u8]) {
         for _ in 0..TURN {
-            let Some(link) = self.links.get(link) else { return };
-            let socket = if boot_port { &link.boot } else { &link.server };
+            let Some(Link { interface, server, boot }) = self.links.get(link) else { return };
             // An interface that is down or an ICMP message: what has come is still read.
-            let Ok(received) = socket.receive(buffer) else { continue };
+            let Ok(received) = (if boot_port { boot } else { server }).receive(buffer) else { continue };
             let Some((len, from)) = received else { return };
-            let arrival = Arrival { locals: &link.interface.locals, from, boot_port };
+            let arrival = Arrival { locals: &interface.locals, from, boot_port };
             let datagram = buffer.get(..len).unwrap_or_default();
             let answer = self.responder.handle_datagram(self.clock.now(), &arrival, datagram);
-            tell(&mut self.responder, &self.clock, &mut self.events);
-            if let Some(Answer { bytes, to, source }) = answer
-                && let Err(error) = socket.send(&bytes, to.address(), source)
-            {
-                // The client asks again; but as long as nobody mends it, it is answered in vain.
-                let interface = link.interface.name.clone();
-                (self.events)(Event::Unsent { to, source, interface, error: error.to_string() });
+            self.tell();
+            if let Some(answer) = answer {
+                self.send(link, boot_port, &answer);
             }
+        }
+    }
+
+    fn send(&mut self, link: usize, boot_port: bool, answer: &Answer) {
+        let Some(Link { interface, server, boot }) = self.links.get(link) else { return };
+        let &Answer { ref bytes, to, source } = answer;
+        if let Err(error) = (if boot_port { boot } else { server }).send(bytes, to.address(), source) {
+            // The client asks again; but as long as nobody mends it, it is answered in vain.
+            let interface = interface.name.clone();
+            (self.events)(Event::Unsent { to, source, interface, error: error.to_string() });
+        }
+    }
+
+    /// Passes on what happened, with the ends of leases by the system's clock.
+    fn tell(&mut self) {
+        while let Some(mut event) = self.responder.poll_event() {
+            if let Event::LeaseChanged(LeaseChange::Granted(lease) | LeaseChange::Ended { lease, .. }) = &mut event {
+                self.loaded.remove(&lease.address);
+                lease.until = self.clock.told(lease.until);
+            }
+            (self.events)(event);
         }
     }
 
     /// Tells the ends of all leases anew if the system's clock was set.
     fn look_at_clock(&mut self) {
         if self.clock.look(system_time()) {
-            for mut lease in self.responder.leases() {
+            for mut lease in self.responder.leases().filter(|lease| !self.loaded.contains(&lease.address)) {
                 lease.until = self.clock.told(lease.until);
                 (self.events)(Event::LeaseChanged(LeaseChange::Granted(lease)));
             }

@@ -233,17 +233,19 @@ impl<D: Directory> Point<D> {
         self.booted(machine, image, None, text, true);
     }
 
-    /// A machine says that it could not load or start a boot image: what was done is not.
+    /// A machine says, from its address, that it could not load or start a boot image: what was done is not.
     pub(crate) fn failed(&self, machine: Machine, image: &str, address: Option<Ipv4Addr>) {
-        let text = format!("could not load or start boot image {image}");
-        self.booted(machine, image, address, text, false);
+        if self.seen().address_of(machine.mac) == address {
+            let text = format!("could not load or start boot image {image}");
+            self.booted(machine, image, address, text, false);
+        }
     }
 
     fn booted(&self, machine: Machine, image: &str, address: Option<Ipv4Addr>, text: String, done: bool) {
         let Some(given) = self.seen().given(machine.mac, image) else { return };
         let Given { deployment, once, by, .. } = given;
         if once {
-            self.directory.done(&deployment, &by, done);
+            self.directory.done(&deployment, &by, machine.mac, done);
         }
         let deployment = Some(deployment);
         self.note(BootNote { machine, address, stage: Stage::Kernel, deployment, text, refused: !done });

@@ -85,7 +85,8 @@ impl Seen {
             seen.address = note.address.or(before.address);
             seen.deployment = note.deployment.clone().or(before.deployment);
             seen.since = before.since;
-            seen.given = before.given;
+            // The client is what was given.
+            seen.given = before.given.filter(|_| note.stage != Stage::Client);
             if note.stage == Stage::Dhcp && before.stage > Stage::Dhcp && !note.refused {
                 (seen.stage, seen.text) = (before.stage, before.text);
             }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use command_line::chain;
 use pxe::boot::{self, BootNote, Deployment, DirectoryError, Doer};
-use pxe::machine::Machine;
+use pxe::machine::{Mac, Machine};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
@@ -84,10 +84,10 @@ impl boot::Directory for Directory {
         Ok(token)
     }
 
-    fn done(&self, deployment: &str, by: &Doer, done: bool) {
+    fn done(&self, deployment: &str, by: &Doer, mac: Mac, done: bool) {
         let mark = (deployment.to_owned(), by.clone());
         if self.memory.done(&mark, done) {
-            self.journal.done(mark, done);
+            self.journal.done(mark, mac, done);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What machines are to boot, in memory: fresh while the database answers, as it was last known while it does not.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use tracing::{debug, info, warn};
 
 use crate::config::{Pxe, Settings};
-use crate::site::{Site, SiteError, Snapshot};
+use crate::site::{DoneMark, Site, SiteError, Snapshot};
 
 /// Between two questions whether something has changed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -159,10 +159,11 @@ impl Memory {
     }
 
     /// The database knows this; what it says next holds.
-    pub(super) fn written(&self, marks: &[(Mark, bool)]) {
+    pub(super) fn written(&self, marks: &[DoneMark]) {
         self.known(|known| {
-            for (mark, done) in marks {
-                if let Some(told) = known.marks.get_mut(mark).filter(|told| told.done == *done) {
+            for DoneMark { deployment, by, done, .. } in marks {
+                let mark = (deployment.clone(), by.clone());
+                if let Some(told) = known.marks.get_mut(&mark).filter(|told| told.done == *done) {
                     told.written = true;
                 }
             }
@@ -181,12 +182,12 @@ impl Memory {
     async fn read(&self) -> Result<(), SiteError> {
         let written = self.known(|known| {
             let written = known.marks.iter().filter(|(_, told)| told.written);
-            written.map(|(mark, _)| mark.clone()).collect::<HashSet<_>>()
+            written.map(|(mark, told)| (mark.clone(), told.done)).collect::<HashMap<_, _>>()
         });
         let snapshot = self.site.pxe_snapshot().await?;
         let revision = snapshot.revision;
         self.change(|known| {
-            known.marks.retain(|mark, told| !(told.written && written.contains(mark)));
+            known.marks.retain(|mark, told| !(told.written && written.get(mark) == Some(&told.done)));
             known.snapshot = snapshot;
         });
         self.state.send_if_modified(|state| std::mem::replace(&mut state.revision, revision) != revision);

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use command_line::chain;
 use pxe::boot::BootNote;
 use pxe::dhcp::{Lease, LeaseChange, Network};
+use pxe::machine::Mac;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
@@ -17,7 +18,7 @@ use tracing::{info, warn};
 
 use super::follow::{Mark, Memory};
 use crate::config::Pxe;
-use crate::site::{BootRow, PxeLeaseRow, Site, SiteError};
+use crate::site::{BootRow, DoneMark, PxeLeaseRow, Site, SiteError};
 
 /// Addresses that wait at most, and what machines have done.
 const MOST_LEASES: usize = 65_536;
@@ -65,7 +66,7 @@ struct Pending {
     /// Of each address the latest; none: it is nobody's.
     leases: BTreeMap<(Network, Ipv4Addr), Option<Lease>>,
     /// Of each mark the latest.
-    marks: BTreeMap<Mark, bool>,
+    marks: BTreeMap<Mark, (Mac, bool)>,
     notes: VecDeque<BootRow>,
     /// How often something was left so far.
     added: u64,
@@ -105,12 +106,12 @@ impl Journal {
     }
 
     /// Somebody has booted what was for once, or has not after all.
-    pub(super) fn done(&self, mark: Mark, done: bool) {
+    pub(super) fn done(&self, mark: Mark, mac: Mac, done: bool) {
         self.inbox.add(|pending| {
             if pending.marks.len() >= MOST_LEASES && !pending.marks.contains_key(&mark) {
                 pending.dropped += 1;
             } else {
-                pending.marks.insert(mark, done);
+                pending.marks.insert(mark, (mac, done));
             }
         });
     }
@@ -247,11 +248,17 @@ impl Writer {
             }
         }
         while !batch.marks.is_empty() {
-            let some: Vec<_> = batch.marks.iter().take(AT_ONCE).map(|(mark, done)| (mark.clone(), *done)).collect();
+            let mark = |((deployment, by), (mac, done)): (&Mark, &(Mac, bool))| DoneMark {
+                deployment: deployment.clone(),
+                by: by.clone(),
+                mac: *mac,
+                done: *done,
+            };
+            let some: Vec<_> = batch.marks.iter().take(AT_ONCE).map(mark).collect();
             self.judged(self.site.put_done(&some).await, some.len())?;
             self.memory.written(&some);
-            for (mark, _) in &some {
-                batch.marks.remove(mark);
+            for DoneMark { deployment, by, .. } in some {
+                batch.marks.remove(&(deployment, by));
             }
         }
         while !batch.notes.is_empty() {

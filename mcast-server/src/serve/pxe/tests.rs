@@ -148,7 +148,7 @@ async fn what_is_done_counts_at_once_and_until_it_is_forgotten() {
     let mut other = bed.other().await;
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
     let by = Doer::Machine(machine(1).mac);
-    bed.directory.done("d", &by, true);
+    bed.directory.done("d", &by, machine(1).mac, true);
     let done = ("d".to_owned(), by.clone());
     assert!(bed.directory.site().done.contains(&done), "before it can be written");
     bed.directory.memory().refresh().await.unwrap();
@@ -160,9 +160,9 @@ async fn what_is_done_counts_at_once_and_until_it_is_forgotten() {
     bed.until(|site| site.done.is_empty()).await;
     // What could not be started is taken back, also before it was written.
     for flush in [false, true] {
-        bed.directory.done("d", &by, true);
+        bed.directory.done("d", &by, machine(1).mac, true);
         assert!(!flush || bed.directory.journal().flush(LONG).await);
-        bed.directory.done("d", &by, false);
+        bed.directory.done("d", &by, machine(1).mac, false);
         assert!(bed.directory.site().done.is_empty());
         assert!(bed.directory.journal().flush(LONG).await);
         bed.directory.memory().refresh().await.unwrap();

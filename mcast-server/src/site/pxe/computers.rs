@@ -129,9 +129,16 @@ impl Site {
                 return Err(missing(name).into());
             }
             delete(&mut work, name).await?;
-            let sql = "DELETE FROM pxe_done_by WHERE known = 1 AND who = $1 \
-                       OR deployment IN (SELECT name FROM pxe_deployments WHERE computer = $1)";
-            sqlx::query(sql).bind(name).execute(work.sql()).await?;
+            for sql in [
+                "DELETE FROM pxe_done_by WHERE deployment IN (SELECT name FROM pxe_deployments WHERE computer = $1)",
+                // The machine is still there, and what it did is done, whatever it is called next.
+                "INSERT INTO pxe_done_by (deployment, known, who, mac, done_ms) \
+                 SELECT deployment, 0, mac, mac, done_ms FROM pxe_done_by WHERE known = 1 AND who = $1 \
+                 ON CONFLICT (deployment, known, who) DO NOTHING",
+                "DELETE FROM pxe_done_by WHERE known = 1 AND who = $1",
+            ] {
+                sqlx::query(sql).bind(name).execute(work.sql()).await?;
+            }
             let sql = "DELETE FROM pxe_deployments WHERE computer = $1 RETURNING name";
             let gone = sqlx::query_scalar(sql).bind(name).fetch_all(work.sql()).await?;
             touch(&mut work).await?;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use pxe::boot::{Deployment, Doer, Occasion, Target, script};
+use pxe::machine::Mac;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -73,6 +74,16 @@ pub(crate) struct DoneRow {
     pub(crate) by: Doer,
     /// Milliseconds since 1970, the database's clock.
     pub(crate) done_ms: i64,
+}
+
+/// Who has booted what was for once, or has not after all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DoneMark {
+    pub(crate) deployment: String,
+    pub(crate) by: Doer,
+    /// By which card.
+    pub(crate) mac: Mac,
+    pub(crate) done: bool,
 }
 
 impl DeploymentRow {
@@ -251,25 +262,31 @@ impl Site {
         .await
     }
 
-    /// Notes who has booted what was for once, or has not after all. What is deployed no more is left out.
+    /// Notes who has booted what was for once, or has not after all. What is deployed no more is left out; what a
+    /// computer did that has another name now, or is forgotten, was done by its card.
     ///
     /// # Errors
     /// [`SiteError`] of the database.
-    pub(crate) async fn put_done(&self, marks: &[((String, Doer), bool)]) -> Result<(), SiteError> {
+    pub(crate) async fn put_done(&self, marks: &[DoneMark]) -> Result<(), SiteError> {
         self.within(ASK_LIMIT, async {
             let mut work = self.write(Lock::Pxe).await?;
             let now = work.moment().await?.now;
             let mut changed = 0;
-            for ((deployment, by), done) in marks {
+            for DoneMark { deployment, by, mac, done } in marks {
+                let card = Doer::Machine(*mac);
+                let by = match by {
+                    Doer::Computer(name) if !computers::exists(&mut work, name).await? => &card,
+                    by => by,
+                };
                 if !done {
                     changed += forget(&mut work, deployment, by).await?;
                     continue;
                 }
-                let sql = "INSERT INTO pxe_done_by (deployment, known, who, done_ms) \
-                           SELECT name, $1, $2, $3 FROM pxe_deployments WHERE name = $4 \
+                let sql = "INSERT INTO pxe_done_by (deployment, known, who, mac, done_ms) \
+                           SELECT name, $1, $2, $3, $4 FROM pxe_deployments WHERE name = $5 \
                            ON CONFLICT (deployment, known, who) DO NOTHING";
-                let query = sqlx::query(sql).bind(is_known(by)).bind(by.to_string()).bind(now).bind(deployment);
-                changed += query.execute(work.sql()).await?.rows_affected();
+                let query = sqlx::query(sql).bind(is_known(by)).bind(by.to_string()).bind(mac.to_string()).bind(now);
+                changed += query.bind(deployment).execute(work.sql()).await?.rows_affected();
             }
             if changed > 0 {
                 touch(&mut work).await?;

@@ -1,5 +1,6 @@
 //! Addresses that servers gave by DHCP.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -9,12 +10,14 @@ use serde::{Serialize, Serializer};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use crate::site::rows::{insert, parsed};
+use crate::site::rows::{flag, insert, parsed};
 use crate::site::work::{Lock, Work, millis};
 use crate::site::{Site, SiteError, WORK_LIMIT};
 
 /// Rows of one statement.
 const ROWS_AT_ONCE: usize = 50;
+/// What is over for so long is not read by a starting server; what is over for less its own clock judges.
+const STILL_READ_MS: i64 = 86_400_000;
 
 /// An address that a server gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -90,45 +93,51 @@ impl Site {
     ) -> Result<(), SiteError> {
         self.within(WORK_LIMIT, async {
             let mut work = self.write(Lock::None).await?;
-            for (network, address) in gone {
-                let sql = "DELETE FROM pxe_leases WHERE network = $1 AND address = $2 AND ($3 = '' OR server = $3)";
-                let query = sqlx::query(sql).bind(network.to_string()).bind(address.to_string());
-                query.bind(server.unwrap_or_default()).execute(work.sql()).await?;
-            }
+            delete(&mut work, server, gone).await?;
             work.commit().await
         })
         .await
     }
 
     /// Gives a starting server its addresses: those that it gave itself, and those in `pools` of it that another one
-    /// gave, whose place it takes. All are its own from now on, each client's newest one first, also those whose time
-    /// is over.
+    /// gave, whose place it takes; they are its own from now on. What another one gave of reserved addresses it knows,
+    /// too. Also what is over by the database's clock, if it has not been for long.
     ///
     /// # Errors
     /// [`SiteError`] of the database.
     pub(crate) async fn take_pxe_leases(&self, server: &str, pools: &[Pool]) -> Result<Vec<Lease>, SiteError> {
+        if pools.is_empty() {
+            return Ok(Vec::new());
+        }
         self.within(WORK_LIMIT, async {
             let mut work = self.write(Lock::Pxe).await?;
-            let sql = "SELECT network, address, client, mac, until_ms, server FROM pxe_leases ORDER BY until_ms DESC";
-            let mut leases = Vec::new();
-            for row in sqlx::query(sql).fetch_all(work.sql()).await? {
+            let since = work.moment().await?.now - STILL_READ_MS;
+            let sql = "SELECT network, address, client, mac, until_ms, server, \
+                       CAST(CASE WHEN EXISTS (SELECT 1 FROM pxe_computers c WHERE c.address = l.address) \
+                       THEN 1 ELSE 0 END AS BIGINT) AS reserved \
+                       FROM pxe_leases l WHERE until_ms > $1 ORDER BY until_ms DESC";
+            let (mut leases, mut own, mut resized) = (BTreeMap::new(), Vec::new(), Vec::new());
+            for row in sqlx::query(sql).bind(since).fetch_all(work.sql()).await? {
                 let (found, by): (_, String) = (lease(&row)?, row.try_get("server")?);
                 // The network may have been given another size since.
                 let Some(pool) = pools.iter().find(|pool| pool.network.contains(found.address)) else { continue };
-                if by != server && !pool.contains(found.address) {
+                let taken = by == server || pool.contains(found.address);
+                if !taken && !flag(&row, "reserved")? || leases.contains_key(&found.address) {
                     continue;
                 }
-                let own = PxeLeaseRow { network: pool.network, ..found.clone() };
-                if by != server || own.network != found.network {
-                    let sql = "DELETE FROM pxe_leases WHERE network = $1 AND address = $2";
-                    let query = sqlx::query(sql).bind(found.network.to_string()).bind(found.address.to_string());
-                    query.execute(work.sql()).await?;
-                    put(&mut work, server, std::slice::from_ref(&own)).await?;
+                let now = PxeLeaseRow { network: pool.network, ..found.clone() };
+                leases.insert(found.address, now.clone().into_lease());
+                if taken && (by != server || now.network != found.network) {
+                    resized.extend((now.network != found.network).then_some((found.network, found.address)));
+                    own.push(now);
                 }
-                leases.push(own.into_lease());
+            }
+            delete(&mut work, None, &resized).await?;
+            for rows in own.chunks(ROWS_AT_ONCE) {
+                put(&mut work, server, rows).await?;
             }
             work.commit().await?;
-            Ok(leases)
+            Ok(leases.into_values().collect())
         })
         .await
     }
@@ -158,6 +167,15 @@ impl Site {
         })
         .await
     }
+}
+
+async fn delete(work: &mut Work, server: Option<&str>, gone: &[(Network, Ipv4Addr)]) -> Result<(), sqlx::Error> {
+    for (network, address) in gone {
+        let sql = "DELETE FROM pxe_leases WHERE network = $1 AND address = $2 AND ($3 = '' OR server = $3)";
+        let query = sqlx::query(sql).bind(network.to_string()).bind(address.to_string());
+        query.bind(server.unwrap_or_default()).execute(work.sql()).await?;
+    }
+    Ok(())
 }
 
 async fn put(work: &mut Work, server: &str, rows: &[PxeLeaseRow]) -> Result<(), sqlx::Error> {

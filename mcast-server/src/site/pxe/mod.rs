@@ -32,7 +32,7 @@ use error::Fault;
 pub(crate) use self::{
     boots::{BOOTS_KEPT, BootFilter, BootRow, BootSeen},
     computers::ComputerRow,
-    deployments::{DeploymentRow, DeploymentTarget, DoneRow, Position},
+    deployments::{DeploymentRow, DeploymentTarget, DoneMark, DoneRow, Position},
     error::PxeError,
     leases::{PxeLeaseRow, PxeLeaseSeen},
     policy::PolicyChange,

@@ -6,7 +6,8 @@ use tokio::task::JoinSet;
 
 use super::bed::{Bed, run};
 use crate::site::{
-    ComputerRow, DeploymentRow, DeploymentTarget, PolicyChange, Position, PxeError, Redeemed, Site, TokenRefusal,
+    ComputerRow, DeploymentRow, DeploymentTarget, DoneMark, PolicyChange, Position, PxeError, Redeemed, Site,
+    TokenRefusal,
 };
 
 const BOARD: &str = "4c4c4544-0042-3510-8052-b7c04f4e3132";
@@ -153,7 +154,9 @@ pub(super) async fn a_snapshot_is_what_the_service_point_takes(bed: &Bed) {
     changed("deployment").await;
     let by = |name: &str| Doer::Computer(name.to_owned());
     let marks = [("d", by("pc")), ("d", Doer::Machine(mac(7))), ("gone", by("pc"))];
-    let marks = marks.map(|(deployment, by)| ((deployment.to_owned(), by), true));
+    let mark =
+        |(deployment, by): (&str, Doer)| DoneMark { deployment: deployment.to_owned(), by, mac: mac(7), done: true };
+    let marks = marks.map(mark);
     site.put_done(&marks).await.unwrap();
     changed("done").await;
     let hash = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g".to_owned();
@@ -169,7 +172,8 @@ pub(super) async fn a_snapshot_is_what_the_service_point_takes(bed: &Bed) {
     let found = &held.deployments[0];
     assert_eq!((&found.target, found.once), (&Target::Computer("pc".into()), true));
     assert_eq!(found.occasion, Occasion::Available(std::time::Duration::from_secs(9)));
-    let done = [marks[0].0.clone(), marks[1].0.clone()].into();
+    let key = |mark: &DoneMark| (mark.deployment.clone(), mark.by.clone());
+    let done = [key(&marks[0]), key(&marks[1])].into();
     assert_eq!(held.done, done, "what is deployed no more was not done");
 
     site.put_done(&marks[..1]).await.unwrap();
@@ -178,7 +182,7 @@ pub(super) async fn a_snapshot_is_what_the_service_point_takes(bed: &Bed) {
     site.change_computer("pc", &computer("renamed", 1)).await.unwrap();
     assert_eq!(site.forget_done("d", Some(&[by("pc"), Doer::Machine(mac(2))])).await.unwrap(), 0);
     assert_eq!(site.forget_done("d", Some(&[by("renamed"), Doer::Machine(mac(1))])).await.unwrap(), 1);
-    site.put_done(&[(marks[1].0.clone(), false)]).await.unwrap();
+    site.put_done(&[DoneMark { done: false, ..marks[1].clone() }]).await.unwrap();
     assert_eq!(site.done().await.unwrap().len(), 0, "it could not be started after all");
     site.put_done(&marks[1..2]).await.unwrap();
     assert_eq!(site.forget_done("d", None).await.unwrap(), 1);
@@ -260,6 +264,9 @@ pub(super) async fn what_was_done_by_cards_is_done_by_their_computers(bed: &Bed)
     let mut two = computer("two", 1);
     two.macs.push(mac(2));
     site.add_computer(&two).await.unwrap();
+    let uuid = "01112233-4455-6677-8899-aabbccddeeff".parse().ok();
+    let board = ComputerRow { name: "board".into(), macs: vec![], uuid, address: None };
+    site.add_computer(&board).await.unwrap();
     site.add_deployment(&deployment("d", DeploymentTarget::All)).await.unwrap();
     // Back to the tables of version 2.
     for sql in [
@@ -267,7 +274,11 @@ pub(super) async fn what_was_done_by_cards_is_done_by_their_computers(bed: &Bed)
         "CREATE TABLE pxe_done (deployment TEXT NOT NULL, mac TEXT NOT NULL, done_ms BIGINT NOT NULL, \
          PRIMARY KEY (deployment, mac))",
         "INSERT INTO pxe_done VALUES ('d', '52:54:00:00:00:01', 5), ('d', '52:54:00:00:00:02', 7), \
-         ('d', '52:54:00:00:00:09', 6)",
+         ('d', '52:54:00:00:00:09', 6), ('d', '52:54:00:00:00:08', 4)",
+        "INSERT INTO pxe_boots (turn, at_ms, server, mac, uuid, stage, message, refused) VALUES \
+         (1, 1, 'a', '52:54:00:00:00:08', '01112233-4455-6677-8899-aabbccddeeff', 'script', 'boots', 0), \
+         (2, 2, 'a', '52:54:00:00:00:08', '01112233-4455-6677-8899-aabbccddeeff', 'kernel', 'loads', 0), \
+         (3, 3, 'a', '52:54:00:00:00:09', NULL, 'kernel', 'loads', 0)",
         "DELETE FROM _sqlx_migrations WHERE version = 3",
     ] {
         run(&site, sql).await;
@@ -275,5 +286,17 @@ pub(super) async fn what_was_done_by_cards_is_done_by_their_computers(bed: &Bed)
     site.close().await;
     let done = bed.open().await.done().await.unwrap();
     let done: Vec<_> = done.into_iter().map(|row| (row.by, row.done_ms)).collect();
-    assert_eq!(done, [(Doer::Computer("two".into()), 7), (Doer::Machine(mac(9)), 6)]);
+    let by = |name: &str| Doer::Computer(name.into());
+    assert_eq!(done, [(by("two"), 7), (Doer::Machine(mac(9)), 6), (by("board"), 4)]);
+
+    // What a computer did its machine did, should the site forget the computer.
+    let site = bed.open().await;
+    let mark = DoneMark { deployment: "d".into(), by: by("nobody"), mac: mac(5), done: true };
+    site.put_done(std::slice::from_ref(&mark)).await.unwrap();
+    site.remove_computer("two").await.unwrap();
+    let mut done: Vec<_> = site.done().await.unwrap().into_iter().map(|row| row.by).collect();
+    done.sort();
+    assert_eq!(done, [by("board"), Doer::Machine(mac(2)), Doer::Machine(mac(5)), Doer::Machine(mac(9))]);
+    site.put_done(&[DoneMark { done: false, ..mark }]).await.unwrap();
+    assert_eq!(site.done().await.unwrap().len(), 3);
 }

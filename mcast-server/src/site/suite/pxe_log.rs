@@ -9,7 +9,7 @@ use pxe::machine::{Machine, Platform};
 
 use super::bed::{Bed, run};
 use super::pxe::{computer, mac};
-use crate::site::{BOOTS_KEPT, BootFilter, BootRow, PxeLeaseRow, Site};
+use crate::site::{BOOTS_KEPT, BootFilter, BootRow, ComputerRow, PxeLeaseRow, Site};
 
 fn note(last: u8, text: &str, refused: bool) -> BootRow {
     let machine = Machine { platform: Some(Platform::UefiX64), ..Machine::new(mac(last)) };
@@ -88,6 +88,13 @@ pub(super) async fn leases_outlive_their_server(bed: &Bed) {
     let pool = |last: u8| Pool::new(network, [10, 0, 0, 100].into(), [10, 0, 0, last].into());
     assert_eq!(other.take_pxe_leases("a", &[pool(150)]).await.unwrap(), [longer.clone(), over.clone()]);
     assert_eq!(other.take_pxe_leases("b", &[pool(150)]).await.unwrap(), [], "another server's");
+
+    let kept = Lease { address: [10, 0, 0, 200].into(), ..ten.clone() };
+    site.put_pxe_leases("a", &[PxeLeaseRow::new(network, &kept)]).await.unwrap();
+    let kept_for = ComputerRow { address: Some(kept.address), ..computer("pc-10", 10) };
+    site.add_computer(&kept_for).await.unwrap();
+    assert_eq!(other.take_pxe_leases("b", &[pool(150)]).await.unwrap(), [kept], "its address is kept for it anywhere");
+    site.delete_pxe_leases(Some("a"), &[(network, [10, 0, 0, 200].into())]).await.unwrap();
 
     // Its successor, which gives of a network that was made larger.
     let large: Network = "10.0.0.0/23".parse().unwrap();

@@ -89,6 +89,8 @@ pub(super) struct Wish<'a> {
     pub(super) reserved: Option<Ipv4Addr>,
     /// The address that the client asks for.
     pub(super) requested: Option<Ipv4Addr>,
+    /// Whether an offer that is old, or an address that was set aside, may give way to it if no address is free.
+    pub(super) may_evict: bool,
     /// Whether an address that it has may stay its own: the pool may have changed since, and what the site keeps for
     /// whom.
     pub(super) may_keep: &'a dyn Fn(Ipv4Addr) -> bool,
@@ -196,7 +198,7 @@ impl Leases {
             .filter(|address| self.may_claim(room, wish, *address))
             .or(current.filter(|address| (wish.may_keep)(*address)))
             .or(wish.requested.filter(free))
-            .or_else(|| self.search(now, room, wish.mac, blocked))?;
+            .or_else(|| self.search(now, room, wish, blocked))?;
         if current == Some(address) {
             self.prolong_offer(now, address);
         } else {
@@ -298,12 +300,12 @@ impl Leases {
 
     /// A free address of the pool; each card begins its search at a place of its own, so that it finds the same one
     /// again, and neighbours do not meet.
-    fn search(&mut self, now: Time, room: usize, mac: Mac, blocked: Blocked<'_>) -> Option<Ipv4Addr> {
+    fn search(&mut self, now: Time, room: usize, wish: &Wish<'_>, blocked: Blocked<'_>) -> Option<Ipv4Addr> {
         let Room { pool, used, full } = self.rooms.get(room)?;
         let size = pool.size();
         let searched = full.is_some_and(|at| now < at + SEARCH_AGAIN);
         if *used < size && !searched {
-            let start = spread(mac) % u64::from(size);
+            let start = spread(wish.mac) % u64::from(size);
             let free = (0..u64::from(size))
                 .map(|step| Ipv4Addr::from(u32::from(pool.first) + ((start + step) % u64::from(size)) as u32))
                 .find(|address| {
@@ -314,7 +316,7 @@ impl Leases {
             }
             self.rooms.get_mut(room)?.full = Some(now);
         }
-        self.evict(now, room, blocked)
+        if wish.may_evict { self.evict(now, room, blocked) } else { None }
     }
 
     /// Frees an address that was offered a while ago and not taken, or set aside.

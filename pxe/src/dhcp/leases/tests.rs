@@ -24,7 +24,7 @@ fn card(number: u8) -> (ClientId, Mac) {
 }
 
 fn wish((client, mac): &(ClientId, Mac)) -> Wish<'_> {
-    Wish { client, mac: *mac, reserved: None, requested: None, may_keep: &|_| true }
+    Wish { client, mac: *mac, reserved: None, requested: None, may_evict: true, may_keep: &|_| true }
 }
 
 impl Leases {
@@ -101,7 +101,8 @@ fn a_reserved_address_follows_the_card_from_one_identifier_to_the_next() {
     let mut leases = leases(9);
     let (_, mac) = card(1);
     for client in [ClientId::Card(mac), ClientId::Other(mac, vec![255, 1])] {
-        let wish = Wish { client: &client, mac, reserved: Some(address(7)), requested: None, may_keep: &|_| true };
+        let id = (client, mac);
+        let wish = Wish { reserved: Some(address(7)), ..wish(&id) };
         assert_eq!(leases.offer(NOW, 0, &wish, NOTHING), Some(address(7)));
         assert!(leases.grant(NOW, 0, &wish, address(7), NOTHING));
     }

@@ -23,18 +23,26 @@ impl Responder {
 
     fn discover(&mut self, now: Time, arrival: &Arrival<'_>, request: &Request) -> Result<Reply, Silence> {
         let mut rooms = self.rooms(arrival, request)?;
-        rooms.sort_by_key(|(room, _)| self.leases.lease_of(*room, &request.client).is_none());
+        let reserved = self.booting.reserved(&request.machine);
+        rooms.sort_by_key(|(room, pool)| {
+            let kept = reserved.is_some_and(|address| pool.network.contains(address));
+            (!kept, self.leases.lease_of(*room, &request.client).is_none())
+        });
         self.check_wanted(request)?;
         self.be_patient(now, request)?;
-        let mut full = Silence::NoAddress;
-        for (room, pool) in rooms {
-            let server = self.server(arrival, request, Some(pool.network))?;
-            let giving = Giving::new(&self.settings, &*self.booting, arrival.locals, &pool, request);
-            let (may_keep, blocked) = (|address| giving.may_keep(address), |address| giving.is_blocked(address));
-            if let Some(address) = self.leases.offer(now, room, &giving.wish(&may_keep), &blocked) {
-                return Ok(self.with_address(Kind::Offer, request, server, Terms { address: Some(address), pool }));
+        let full = rooms.first().map_or(Silence::NoAddress, |(_, pool)| Silence::PoolFull(pool.network));
+        // Nobody gives way in one pool as long as another one has room.
+        for may_evict in [false, true] {
+            for (room, pool) in &rooms {
+                let giving = Giving::new(&self.settings, &*self.booting, arrival.locals, pool, request);
+                let (may_keep, blocked) = (|address| giving.may_keep(address), |address| giving.is_blocked(address));
+                let wish = Wish { may_evict, ..giving.wish(&may_keep) };
+                if let Some(address) = self.leases.offer(now, *room, &wish, &blocked) {
+                    let server = self.server(arrival, request, Some(pool.network))?;
+                    let terms = Terms { address: Some(address), pool: pool.clone() };
+                    return Ok(self.with_address(Kind::Offer, request, server, terms));
+                }
             }
-            full = Silence::PoolFull(pool.network);
         }
         Err(full)
     }
@@ -81,7 +89,10 @@ impl Responder {
     fn inform(&mut self, arrival: &Arrival<'_>, request: &Request) -> Result<Reply, Silence> {
         let (_, pool) = self.room(arrival, request)?;
         self.check_wanted(request)?;
-        request.address().ok_or(Silence::NothingAsked)?;
+        let address = request.address().ok_or(Silence::NothingAsked)?;
+        if request.link.or(request.relay()).is_none() && !pool.network.contains(address) {
+            return Err(Silence::NoPool(address));
+        }
         let server = self.server(arrival, request, Some(pool.network))?;
         Ok(self.with_address(Kind::Ack, request, server, Terms { address: None, pool }))
     }
@@ -172,7 +183,7 @@ impl<'a> Giving<'a> {
 
     fn wish(&self, may_keep: &'a dyn Fn(Ipv4Addr) -> bool) -> Wish<'a> {
         let Request { client, machine, requested, .. } = self.request;
-        Wish { client, mac: machine.mac, reserved: self.reserved, requested: *requested, may_keep }
+        Wish { client, mac: machine.mac, reserved: self.reserved, requested: *requested, may_evict: false, may_keep }
     }
 
     /// Ours, a router's or a name server's.

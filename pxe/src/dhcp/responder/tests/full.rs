@@ -167,6 +167,25 @@ fn an_interface_with_two_networks_gives_addresses_of_both() {
     let (address, server) = leases(Client::card(2));
     assert_eq!((address.octets()[1], server), (5, Ipv4Addr::new(10, 5, 0, 1)));
     assert_eq!(leases(Client::card(2)).0, address);
+    assert_eq!(leases(Client::card(7)).0, Ipv4Addr::new(10, 0, 0, 7), "kept for it, beside the full pool");
+}
+
+#[test]
+fn nobody_gives_way_in_one_pool_while_another_one_has_room() {
+    let mut one = pool();
+    one.last = one.first;
+    let second = Pool::new("10.5.0.0/24".parse().unwrap(), [10, 5, 0, 100].into(), [10, 5, 0, 100].into());
+    let mut full = responder(Settings::new(Site::full(vec![one, second])));
+    let locals = [LOCALS[0], Local { address: [10, 5, 0, 1].into(), prefix: 24 }];
+    let arrival = Arrival::at_67(&locals, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68));
+    let mut offered = |number, seconds| {
+        let (offer, _) = discover(Client::card(number)).asks_at(NOW + Duration::from_secs(seconds), &mut full, arrival);
+        Some(Message::decode(&offer?.bytes).unwrap().yiaddr.octets()[1])
+    };
+    assert_eq!(offered(1, 0), Some(0));
+    assert_eq!(offered(2, 10), Some(5));
+    assert_eq!(offered(3, 11), Some(0), "the older offer gives way");
+    assert_eq!(offered(4, 12), None);
 }
 
 #[test]
@@ -326,6 +345,8 @@ fn a_network_without_a_pool_is_named() {
 
 #[test]
 fn who_only_wants_to_know_is_told_and_keeps_its_address() {
+    let elsewhere = Client::card(1).kind(Kind::Inform).at([192, 168, 0, 5].into());
+    assert!(matches!(elsewhere.silence(NOW, &mut full()), Silence::NoPool(_)));
     let client = Client::card(1).kind(Kind::Inform).at([10, 0, 0, 55].into());
     let ack = client.answered(NOW, &mut full());
     assert_eq!((ack.kind(), ack.yiaddr), (Some(Kind::Ack), Ipv4Addr::UNSPECIFIED));

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pxe::dhcp::wire::{Kind, Message, pxe as pxe_options};
-use pxe::dhcp::{Arrival, Booting, Event, LeaseChange, Local, Mode, Pool, Responder, Settings};
+use pxe::dhcp::wire::{Kind, Message, code, pxe as pxe_options};
+use pxe::dhcp::{Arrival, Booting, ClientId, Event, LeaseChange, Local, Mode, Pool, Responder, Settings};
 use pxe::machine::Machine;
 
 use crate::script::{STEP_LIMIT, Script, push_chunk, push_time};
@@ -54,7 +54,7 @@ pub fn dhcp(input: &[u8]) -> bool {
         let message = Message::decode(datagram);
         useful = message.is_ok();
         if let Ok(message) = &message {
-            assert_eq!(Message::decode(&message.to_bytes()).as_ref(), Ok(message));
+            assert_eq!(Message::decode(&message.to_bytes()), Ok(as_written(message.clone())));
             for (_, value) in message.options.iter() {
                 let _ = (pxe_options::item(value), pxe_options::is_ipxe(value), pxe_options::uuid(value));
             }
@@ -69,6 +69,14 @@ pub fn dhcp(input: &[u8]) -> bool {
     useful
 }
 
+/// With what is for relay agents at the end.
+fn as_written(mut message: Message) -> Message {
+    if let Some(value) = message.options.take(code::RELAY) {
+        message.options.push(code::RELAY, &value);
+    }
+    message
+}
+
 fn full() -> Mode {
     let network = "10.0.0.0/24".parse().expect("a network");
     let pool = Pool::new(network, Ipv4Addr::new(10, 0, 0, 100), Ipv4Addr::new(10, 0, 0, 103));
@@ -78,7 +86,7 @@ fn full() -> Mode {
 /// A responder, and what a database would hold of its leases.
 struct Side {
     responder: Responder,
-    kept: BTreeMap<Ipv4Addr, String>,
+    kept: BTreeMap<Ipv4Addr, ClientId>,
 }
 
 impl Side {
@@ -96,12 +104,11 @@ impl Side {
             assert!(!event.to_string().contains('\n'));
             match event {
                 Event::LeaseChanged(LeaseChange::Granted(lease)) => {
-                    let client = lease.client.to_string();
-                    let before = self.kept.insert(lease.address, client.clone());
-                    assert!(before.is_none_or(|before| before == client), "an address of two clients");
+                    let before = self.kept.insert(lease.address, lease.client.clone());
+                    assert!(before.is_none_or(|before| before == lease.client), "an address of two clients");
                 }
                 Event::LeaseChanged(LeaseChange::Ended { lease, .. }) => {
-                    assert_eq!(self.kept.remove(&lease.address), Some(lease.client.to_string()));
+                    assert_eq!(self.kept.remove(&lease.address), Some(lease.client));
                 }
                 _ => {}
             }

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use fuzz_bodies::dhcp_step;
-use pxe::dhcp::wire::{Kind, Message, Op, Options, code};
+use pxe::dhcp::wire::{HEADER_LEN, Kind, Message, Op, Options, code};
 
 use super::Seeds;
 
@@ -25,6 +25,7 @@ pub(crate) fn all() -> Seeds {
     seeds.push(("boot-port".into(), boot_port()));
     seeds.push(("two-clients".into(), [lease_of(4), lease_of(5), lease_of(4)].concat()));
     seeds.push(("relayed".into(), relayed()));
+    seeds.push(("relay-option-first".into(), relay_option_first()));
     seeds.push(("overloaded".into(), dhcp_step(Duration::ZERO, false, &overloaded())));
     seeds
 }
@@ -104,6 +105,15 @@ fn relayed() -> Vec<u8> {
     discover.giaddr = Ipv4Addr::new(10, 0, 0, 254);
     discover.options.push(code::RELAY, &[1, 2, 7, 7, 5, 4, 10, 0, 0, 0]);
     dhcp_step(Duration::ZERO, false, &discover.to_bytes())
+}
+
+/// What is for relay agents does not stand where it is written.
+fn relay_option_first() -> Vec<u8> {
+    let mut discover = firmware(7, Kind::Discover);
+    discover.giaddr = Ipv4Addr::new(10, 0, 0, 254);
+    let mut bytes = discover.to_bytes();
+    bytes.splice(HEADER_LEN..HEADER_LEN, [code::RELAY, 4, 1, 2, 7, 7]);
+    dhcp_step(Duration::ZERO, false, &bytes)
 }
 
 /// Options in three places, one of them split (RFC 3396) and one that points back.

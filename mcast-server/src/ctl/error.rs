@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use command_line::chain;
 use identity::{Fingerprint, TrustError, WrongKey};
+use pxe::boot::password::{LONGEST, SHORTEST};
 
 use crate::config::SecretFileError;
 use crate::view::json;
@@ -204,7 +205,9 @@ impl CtlError {
             Self::NoTerminal => "name a file by --file, or --file - for the standard input".to_owned(),
             Self::NotABootImage(_) => "see mcast-server ctl pxe images --help".to_owned(),
             Self::File { .. } => "it must be a file that you can read".to_owned(),
-            Self::Password { .. } => "it is one line of 6 to 63 characters that an American keyboard has".to_owned(),
+            Self::Password { .. } => {
+                format!("it is one line of {SHORTEST} to {LONGEST} characters that an American keyboard has")
+            }
             Self::NoMoment => "write 2026-12-24 or '2026-12-24 18:00'".to_owned(),
             Self::Declined | Self::Output(_) => return None,
         })

@@ -210,6 +210,7 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|told| matches!(sqlite_code(told), 5 | 6))
 }
 
+/// By SQLite's result codes.
 fn of_sqlite(target: &Target, told: Box<dyn DatabaseError>) -> SiteError {
     let Whereabouts::File(path) = &target.at else { return statement(target, told) };
     let (path, reason) = (path.clone(), told.message().to_owned());

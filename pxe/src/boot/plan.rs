@@ -178,7 +178,7 @@ pub fn choose<'a>(
     let mut spent = None;
     for deployment in fitting {
         let name = || deployment.name.clone();
-        if deployment.until.is_some_and(|until| until <= now) {
+        if deployment.is_over(now) {
             spent.get_or_insert_with(|| Refusal::Over { deployment: name() });
         } else if deployment.once && is_done(site, &deployment.name, computer, machine) {
             spent.get_or_insert_with(|| Refusal::Done { deployment: name() });
@@ -194,15 +194,9 @@ pub fn choose<'a>(
 /// by now, if none is known. What is in doubt is done, as a disk would be written once more.
 fn is_done(site: &Site, deployment: &str, computer: Option<&Computer>, machine: &Machine) -> bool {
     let by = |doer| site.done.contains(&(deployment.to_owned(), doer));
-    match computer {
-        None => by(Doer::Machine(machine.mac)),
-        Some(Computer { name, macs, .. }) if macs.is_empty() => {
-            by(Doer::Computer(name.clone())) || by(Doer::Machine(machine.mac))
-        }
-        Some(Computer { name, macs, .. }) => {
-            by(Doer::Computer(name.clone())) || macs.iter().any(|mac| by(Doer::Machine(*mac)))
-        }
-    }
+    let Some(Computer { name, macs, .. }) = computer else { return by(Doer::Machine(machine.mac)) };
+    let cards = if macs.is_empty() { std::slice::from_ref(&machine.mac) } else { macs };
+    by(Doer::Computer(name.clone())) || cards.iter().any(|mac| by(Doer::Machine(*mac)))
 }
 
 fn fits(deployment: &Deployment, computer: Option<&Computer>) -> bool {

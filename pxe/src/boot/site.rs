@@ -161,6 +161,14 @@ pub trait Directory: Send + Sync + 'static {
 #[error("the site cannot be asked: {0}")]
 pub struct DirectoryError(pub String);
 
+impl Deployment {
+    /// Whether nobody boots it any more at `now`.
+    #[must_use]
+    pub fn is_over(&self, now: SystemTime) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
 impl Doer {
     /// Who boots on `machine`, which is `computer` if the site knows it.
     #[must_use]

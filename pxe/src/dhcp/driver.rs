@@ -234,6 +234,10 @@ impl Link {
         Some(Listening { interface: self.interface.name.clone(), address, shared: self.server.is_shared() })
     }
 
+    fn socket(&self, boot_port: bool) -> &LinkSocket {
+        if boot_port { &self.boot } else { &self.server }
+    }
+
     fn sockets(&self) -> [&LinkSocket; 2] {
         [&self.server, &self.boot]
     }
@@ -301,11 +305,11 @@ impl<F: FnMut(Event)> Worker<F> {
     /// Answers what has come to one socket, within its turn.
     fn serve(&mut self, link: usize, boot_port: bool, buffer: &mut [u8]) {
         for _ in 0..TURN {
-            let Some(Link { interface, server, boot }) = self.links.get(link) else { return };
+            let Some(from_link) = self.links.get(link) else { return };
             // An interface that is down or an ICMP message: what has come is still read.
-            let Ok(received) = (if boot_port { boot } else { server }).receive(buffer) else { continue };
+            let Ok(received) = from_link.socket(boot_port).receive(buffer) else { continue };
             let Some((len, from)) = received else { return };
-            let arrival = Arrival { locals: &interface.locals, from, boot_port };
+            let arrival = Arrival { locals: &from_link.interface.locals, from, boot_port };
             let datagram = buffer.get(..len).unwrap_or_default();
             let answer = self.responder.handle_datagram(self.clock.now(), &arrival, datagram);
             self.tell();
@@ -316,11 +320,11 @@ impl<F: FnMut(Event)> Worker<F> {
     }
 
     fn send(&mut self, link: usize, boot_port: bool, answer: &Answer) {
-        let Some(Link { interface, server, boot }) = self.links.get(link) else { return };
+        let Some(link) = self.links.get(link) else { return };
         let &Answer { ref bytes, to, source } = answer;
-        if let Err(error) = (if boot_port { boot } else { server }).send(bytes, to.address(), source) {
+        if let Err(error) = link.socket(boot_port).send(bytes, to.address(), source) {
             // The client asks again; but as long as nobody mends it, it is answered in vain.
-            let interface = interface.name.clone();
+            let interface = link.interface.name.clone();
             (self.events)(Event::Unsent { to, source, interface, error: error.to_string() });
         }
     }

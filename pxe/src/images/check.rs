@@ -30,7 +30,7 @@ pub fn check(site: &Site, images: &Store, loaders: &Loaders, now: SystemTime) ->
         let mut say = |odd: bool, text: String, help: String| {
             all.push(Missing { deployment: deployment.name.clone(), text, help, odd });
         };
-        if deployment.until.is_some_and(|until| until <= now) {
+        if deployment.is_over(now) {
             let help = format!("mcast-server ctl pxe deployments remove {}", deployment.name);
             say(true, "it is over: no machine boots it any more".to_owned(), help);
             continue;

@@ -3,6 +3,8 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use pxe::tftp::LARGEST_WINDOW;
+
 use super::Network;
 use crate::config::forms::host_port;
 use crate::config::input::{Data, Setting};
@@ -133,10 +135,14 @@ pub(in crate::config) static SETTINGS: &[Key<Settings>] = &[
         "bytes of a block at most",
         |s| s.pxe.tftp.block_limit
     ),
-    key!("pxe.tftp.window_limit", Number(1, 32_767), Value("64"), Restart, "blocks of a window at most", |s| s
-        .pxe
-        .tftp
-        .window_limit),
+    key!(
+        "pxe.tftp.window_limit",
+        Number(1, LARGEST_WINDOW as u32),
+        Value("64"),
+        Restart,
+        "blocks of a window at most",
+        |s| s.pxe.tftp.window_limit
+    ),
     key!("pxe.tftp.transfers", Number(1, 100_000), Value("400"), Restart, "transfers at a time", |s| s
         .pxe
         .tftp

@@ -105,10 +105,9 @@ impl boot::Directory for Directory {
     }
 
     fn tell_of_stranger(&self, address: IpAddr, refusal: &str) {
-        match self.strangers.is_due(Instant::now()) {
-            Some(0) => warn!(%address, "a machine that DHCP did not show is refused: {refusal}"),
-            Some(more) => warn!(%address, more, "a machine that DHCP did not show is refused: {refusal}"),
-            None => {}
+        if let Some(more) = self.strangers.is_due(Instant::now()) {
+            let more = (more > 0).then_some(more);
+            warn!(%address, more, "a machine that DHCP did not show is refused: {refusal}");
         }
     }
 }

@@ -23,19 +23,19 @@ impl Responder {
 
     fn discover(&mut self, now: Time, arrival: &Arrival<'_>, request: &Request) -> Result<Reply, Silence> {
         let mut rooms = self.rooms(arrival, request)?;
-        let reserved = self.booting.reserved(&request.machine);
-        rooms.sort_by_key(|(room, pool)| {
-            let kept = reserved.is_some_and(|address| pool.network.contains(address));
-            (!kept, self.leases.lease_of(*room, &request.client).is_none())
-        });
         self.check_wanted(request)?;
         self.be_patient(now, request)?;
+        let giving = Giving::new(&self.settings, &*self.booting, arrival.locals, request);
+        rooms.sort_by_key(|(room, pool)| {
+            let kept = giving.reserved.is_some_and(|address| pool.network.contains(address));
+            (!kept, self.leases.lease_of(*room, &request.client).is_none())
+        });
         let full = rooms.first().map_or(Silence::NoAddress, |(_, pool)| Silence::PoolFull(pool.network));
         // Nobody gives way in one pool as long as another one has room.
         for may_evict in [false, true] {
             for (room, pool) in &rooms {
-                let giving = Giving::new(&self.settings, &*self.booting, arrival.locals, pool, request);
-                let (may_keep, blocked) = (|address| giving.may_keep(address), |address| giving.is_blocked(address));
+                let may_keep = |address| giving.may_keep(pool, address);
+                let blocked = |address| giving.is_blocked(pool, address);
                 let wish = Wish { may_evict, ..giving.wish(&may_keep) };
                 if let Some(address) = self.leases.offer(now, *room, &wish, &blocked) {
                     let server = self.server(arrival, request, Some(pool.network))?;
@@ -71,8 +71,9 @@ impl Responder {
         // A lease may have been forgotten, or another server's; only who is alone on the network may judge.
         let tried = chosen || own || (renewing && authoritative && !self.leases.is_held(address));
         let granted = inside && tried && {
-            let giving = Giving::new(&self.settings, &*self.booting, arrival.locals, &pool, request);
-            let (may_keep, blocked) = (|address| giving.may_keep(address), |address| giving.is_blocked(address));
+            let giving = Giving::new(&self.settings, &*self.booting, arrival.locals, request);
+            let may_keep = |address| giving.may_keep(&pool, address);
+            let blocked = |address| giving.is_blocked(&pool, address);
             self.leases.grant(now, room, &giving.wish(&may_keep), address, &blocked)
         };
         if granted {
@@ -163,22 +164,15 @@ struct Giving<'a> {
     settings: &'a Settings,
     booting: &'a dyn Booting,
     locals: &'a [Local],
-    pool: &'a Pool,
     request: &'a Request,
     /// The address that the site keeps for it.
     reserved: Option<Ipv4Addr>,
 }
 
 impl<'a> Giving<'a> {
-    fn new(
-        settings: &'a Settings,
-        booting: &'a dyn Booting,
-        locals: &'a [Local],
-        pool: &'a Pool,
-        request: &'a Request,
-    ) -> Self {
+    fn new(settings: &'a Settings, booting: &'a dyn Booting, locals: &'a [Local], request: &'a Request) -> Self {
         let reserved = booting.reserved(&request.machine);
-        Self { settings, booting, locals, pool, request, reserved }
+        Self { settings, booting, locals, request, reserved }
     }
 
     fn wish(&self, may_keep: &'a dyn Fn(Ipv4Addr) -> bool) -> Wish<'a> {
@@ -187,21 +181,21 @@ impl<'a> Giving<'a> {
     }
 
     /// Ours, a router's or a name server's.
-    fn is_a_servers(&self, address: Ipv4Addr) -> bool {
+    fn is_a_servers(&self, pool: &Pool, address: Ipv4Addr) -> bool {
         self.settings.server == Some(address)
-            || self.pool.router == Some(address)
-            || self.pool.dns.contains(&address)
+            || pool.router == Some(address)
+            || pool.dns.contains(&address)
             || self.locals.iter().any(|local| local.address == address)
     }
 
     /// Whether the pool must not give it.
-    fn is_blocked(&self, address: Ipv4Addr) -> bool {
-        self.is_a_servers(address) || self.booting.is_reserved(address)
+    fn is_blocked(&self, pool: &Pool, address: Ipv4Addr) -> bool {
+        self.is_a_servers(pool, address) || self.booting.is_reserved(address)
     }
 
     /// Whether it may stay whose it is.
-    fn may_keep(&self, address: Ipv4Addr) -> bool {
+    fn may_keep(&self, pool: &Pool, address: Ipv4Addr) -> bool {
         let may = self.reserved == Some(address) || self.booting.may_keep(&self.request.machine, address);
-        !self.is_a_servers(address) && (may || self.pool.contains(address) && !self.booting.is_reserved(address))
+        !self.is_a_servers(pool, address) && (may || pool.contains(address) && !self.booting.is_reserved(address))
     }
 }

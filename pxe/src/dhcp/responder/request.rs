@@ -110,8 +110,7 @@ impl Request {
         usize::from(wanted.map_or(0, u16::from_be_bytes)).clamp(least, most) - HEADERS
     }
 
-    /// An answer with everything that is repeated: the client identifier (RFC 6842), and option 82, which is written
-    /// as the last one (RFC 3046 §2.2).
+    /// An answer with everything that is repeated: option 82 (RFC 3046 §2.2) and the client identifier (RFC 6842).
     pub(super) fn answer(&self, kind: Kind, server: Ipv4Addr) -> Message {
         let mut answer = self.message.answer(kind);
         answer.options.push(code::SERVER_ID, &server.octets());

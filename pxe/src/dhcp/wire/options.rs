@@ -65,7 +65,8 @@ pub mod code {
 /// Bytes of one part of an option.
 const MAX_PART: usize = 255;
 
-/// The options of a message, each number once, in order of appearance.
+/// The options of a message, each number once, in order of appearance, but for what is for relay agents: they look for
+/// it at the end (RFC 3046 §2.2).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options(Vec<(u8, Vec<u8>)>);
 
@@ -95,7 +96,10 @@ impl Options {
         }
         match self.0.iter_mut().find(|(own, _)| *own == code) {
             Some((_, known)) => known.extend(value),
-            None => self.0.push((code, value.to_vec())),
+            None => {
+                let before = usize::from(self.0.last().is_some_and(|(last, _)| *last == code::RELAY));
+                self.0.insert(self.0.len() - before, (code, value.to_vec()));
+            }
         }
     }
 
@@ -125,24 +129,22 @@ impl Options {
         Ok(())
     }
 
-    /// Appends them and End, as long as the message stays within `limit` bytes; the numbers of those left out. What
-    /// relay agents look for at the end stands there, and has its room before all others.
+    /// Appends them and End, as long as the message stays within `limit` bytes; the numbers of those left out. What is
+    /// for relay agents has its room before all others.
     pub(super) fn write(&self, out: &mut Vec<u8>, limit: usize) -> Vec<u8> {
-        let (last, others): (Vec<_>, Vec<_>) = self.0.iter().partition(|(code, _)| *code == code::RELAY);
         let mut left_out = Vec::new();
-        let mut room = limit.saturating_sub(out.len() + 1);
-        // In the order of their claims on the room; then in that of the message.
-        let mut fitting = |(code, value): &&(u8, Vec<u8>)| {
-            let fits = room.checked_sub(written(value));
-            match fits {
-                Some(rest) => room = rest,
-                None => left_out.push(*code),
+        let mut kept = self.get(code::RELAY).map_or(0, written);
+        if out.len() + kept + 1 > limit {
+            kept = 0;
+        }
+        for (code, value) in &self.0 {
+            if *code == code::RELAY {
+                kept = 0;
             }
-            fits.is_some()
-        };
-        let last: Vec<_> = last.into_iter().filter(&mut fitting).collect();
-        let others: Vec<_> = others.into_iter().filter(&mut fitting).collect();
-        for (code, value) in others.into_iter().chain(last) {
+            if out.len() + written(value) + kept + 1 > limit {
+                left_out.push(*code);
+                continue;
+            }
             for part in 0..parts(value) {
                 let part = value.iter().skip(part * MAX_PART).take(MAX_PART);
                 out.extend([*code, part.len() as u8]);

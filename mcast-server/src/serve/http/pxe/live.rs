@@ -166,7 +166,7 @@ fn received(shared: &Shared, site: &Site) -> Vec<BootFindingView> {
         return Vec::new();
     }
     let (images, now) = (shared.point.images(), SystemTime::now());
-    let living = site.deployments.iter().filter(|deployment| deployment.until.is_none_or(|until| until > now));
+    let living = site.deployments.iter().filter(|deployment| !deployment.is_over(now));
     let named = living.filter_map(|deployment| Some((deployment, deployment.image.as_ref()?)));
     let lacking = named.filter(|(_, name)| !images.iter().any(|image| image.name == **name));
     let finding = |(deployment, name): (&pxe::boot::Deployment, &String)| BootFindingView {

@@ -147,14 +147,21 @@ fn systems_that_were_copied_with_their_identifier_have_an_address_each() {
     assert_eq!(copy(1).leases(NOW, &mut full), first);
 }
 
-#[test]
-fn an_interface_with_two_networks_gives_addresses_of_both() {
+/// An interface with two networks.
+const TWO_LOCALS: [Local; 2] = [LOCALS[0], Local { address: Ipv4Addr::new(10, 5, 0, 1), prefix: 24 }];
+
+/// A pool of one address in the first of them, and one up to 10.5.0.`last` in the second.
+fn two_pools(last: u8) -> Responder {
     let mut one = pool();
     one.last = one.first;
-    let second = Pool::new("10.5.0.0/24".parse().unwrap(), [10, 5, 0, 100].into(), [10, 5, 0, 109].into());
-    let mut full = responder(Settings::new(Site::full(vec![one, second])));
-    let locals = [LOCALS[0], Local { address: [10, 5, 0, 1].into(), prefix: 24 }];
-    let arrival = Arrival::at_67(&locals, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68));
+    let second = Pool::new("10.5.0.0/24".parse().unwrap(), [10, 5, 0, 100].into(), [10, 5, 0, last].into());
+    responder(Settings::new(Site::full(vec![one, second])))
+}
+
+#[test]
+fn an_interface_with_two_networks_gives_addresses_of_both() {
+    let mut full = two_pools(109);
+    let arrival = Arrival::at_67(&TWO_LOCALS, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68));
     let mut leases = |client: Client| {
         let (offer, _) = discover(client.clone()).asks_at(NOW, &mut full, arrival);
         let offer = Message::decode(&offer.unwrap().bytes).unwrap();
@@ -172,12 +179,8 @@ fn an_interface_with_two_networks_gives_addresses_of_both() {
 
 #[test]
 fn nobody_gives_way_in_one_pool_while_another_one_has_room() {
-    let mut one = pool();
-    one.last = one.first;
-    let second = Pool::new("10.5.0.0/24".parse().unwrap(), [10, 5, 0, 100].into(), [10, 5, 0, 100].into());
-    let mut full = responder(Settings::new(Site::full(vec![one, second])));
-    let locals = [LOCALS[0], Local { address: [10, 5, 0, 1].into(), prefix: 24 }];
-    let arrival = Arrival::at_67(&locals, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68));
+    let mut full = two_pools(100);
+    let arrival = Arrival::at_67(&TWO_LOCALS, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68));
     let mut offered = |number, seconds| {
         let (offer, _) = discover(Client::card(number)).asks_at(NOW + Duration::from_secs(seconds), &mut full, arrival);
         Some(Message::decode(&offer?.bytes).unwrap().yiaddr.octets()[1])
